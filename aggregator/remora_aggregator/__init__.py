@@ -1,0 +1,1 @@
+"""The aggregator: stores the fleet's records and answers questions about them."""

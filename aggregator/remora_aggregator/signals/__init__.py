@@ -1,0 +1,1 @@
+"""The room of signals and learned scores; empty until the SignalService is built."""

@@ -1,0 +1,1 @@
+"""The record store: one writer, numbered migrations, queries."""

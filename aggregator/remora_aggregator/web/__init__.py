@@ -1,0 +1,1 @@
+"""The room of the web page and the JSON API; empty until they are built."""

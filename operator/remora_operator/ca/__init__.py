@@ -1,0 +1,1 @@
+"""The room of the CA's mathematics: keys and certificates in, certificates out."""

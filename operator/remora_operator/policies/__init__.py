@@ -1,0 +1,1 @@
+"""The room of the controllers of the policy custom resources."""

@@ -1,0 +1,1 @@
+"""The admission webhook's room: HTTP around the pure injection."""

@@ -1,0 +1,28 @@
+"""Time as an input, so that what decides by the clock can be tested without waiting."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where code that decides by time takes it from."""
+
+    def now_unix_ns(self) -> int:
+        """Wall-clock time in nanoseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now_unix_ns(self) -> int:
+        """Wall-clock time in nanoseconds since the Unix epoch, UTC."""
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        """Seconds on the machine's monotonic clock."""
+        return time.monotonic()

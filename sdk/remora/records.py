@@ -1,0 +1,176 @@
+"""The record of a call: the durable fact that every part of Remora speaks about.
+
+A superset of the tracker's ``CallRecord``. Plain frozen values; `remora.record_wire`
+turns them into the wire form and back.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+
+PARSE_FAILED_MODEL = "<parse-failed>"
+"""Model shown where usage of a successful call is unreadable and the request named none."""
+
+
+class EndReason(Enum):
+    """How a call ended, from the agent's point of view; values are the wire numbers."""
+
+    UNSPECIFIED = 0
+    COMPLETED = 1
+    CLIENT_GONE = 2
+    PROVIDER_CUT = 3
+    NO_ANSWER = 4
+    REFUSED = 5
+    STOPPED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider stated them; None where it stated nothing.
+
+    ``input_tokens`` includes cached tokens, ``output_tokens`` includes reasoning tokens.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call cost in USD, by which price list."""
+
+    total_usd: Decimal
+    input_usd: Decimal
+    output_usd: Decimal
+    price_source: str
+    price_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """Why a call failed: the provider's own type where it named one, else one of ours."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a call against one provider and model."""
+
+    provider: str
+    model: str
+    status_code: int
+    duration_s: float
+    error: CallError | None = None
+    reused_connection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body as policy captured it; ``original_bytes`` is its size on the wire."""
+
+    content: bytes
+    original_bytes: int
+    truncated: bool = False
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Which session, task and trace a call belongs to; empty where not said."""
+
+    session_id: str = ""
+    data_id: str = ""
+    combo_id: str = ""
+    agent_id: str = ""
+    task_id: str = ""
+    trace_id: str = ""
+    parent_span_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call was made, as the sidecar knows it."""
+
+    pod_name: str = ""
+    workload: str = ""
+    node: str = ""
+    sidecar_version: str = ""
+    mode: str = ""
+    original_destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """The durable fact about one call.
+
+    Attributes:
+        call_id: UUIDv7, 32 hex digits.
+        url: As requested, without credentials.
+        status_code: 0 where no answer came.
+        started_unix_ns: When the request head was read, UTC.
+        latency_s: From the request head to the end of the answer.
+        ttft_s: From the request head to the first byte of the answer's body.
+        overhead_s: Time spent in Remora rather than waiting for provider or agent.
+        opaque: Relayed without being read.
+        notes: What a reader should know and no other field says.
+    """
+
+    call_id: str
+    started_unix_ns: int
+    provider: str = ""
+    dialect: str = ""
+    operation: str = ""
+    method: str = ""
+    url: str = ""
+    attribution: Attribution = field(default_factory=Attribution)
+    origin: Origin = field(default_factory=Origin)
+    requested_model: str = ""
+    sent_model: str = ""
+    response_model: str = ""
+    stream: bool = False
+    status_code: int = 0
+    end_reason: EndReason = EndReason.UNSPECIFIED
+    finish_reason: str = ""
+    error: CallError | None = None
+    response_id: str = ""
+    provider_request_id: str = ""
+    tool_names: tuple[str, ...] = ()
+    usage: Usage | None = None
+    cost: Cost | None = None
+    latency_s: float = 0.0
+    ttft_s: float | None = None
+    overhead_s: float | None = None
+    request_bytes: int = 0
+    response_bytes: int = 0
+    cached: bool = False
+    opaque: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    notes: tuple[str, ...] = ()
+    capture: str = "metadata"
+    request_body: Body | None = None
+    response_body: Body | None = None
+    revision: int = 0
+
+    @property
+    def model(self) -> str:
+        """The model to show: as served, else as sent, else as requested."""
+        return self.response_model or self.sent_model or self.requested_model
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record with what the aggregator itself stamped on it."""
+
+    record: CallRecord
+    namespace: str
+    pod_uid: str
+    received_unix_ns: int
+    cursor: str

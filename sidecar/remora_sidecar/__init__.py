@@ -1,0 +1,1 @@
+"""The sidecar: intercepts an agent's LLM calls, carries them, records them."""

@@ -1,0 +1,1 @@
+"""The response cache's room; nothing caches yet."""

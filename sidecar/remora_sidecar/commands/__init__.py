@@ -1,0 +1,1 @@
+"""The sidecar's commands: `sidecar`, `run`, `demo`, `netinit`. Heavy imports stay inside them."""

@@ -1,0 +1,1 @@
+"""The control and status listeners: sessions, environment, records, probes, scrapes."""

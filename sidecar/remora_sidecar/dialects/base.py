@@ -1,0 +1,111 @@
+"""The seam that every dialect fits: claim a call, read its request, watch its answer.
+
+Sans-io: bytes in, values out; no dialect touches a socket, a loop or a clock, and no
+exception leaves one for bad input from agent or provider. The engine relays the bytes
+itself; a dialect only watches copies, already decoded from any content-encoding.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from remora.records import CallError, Usage
+from remora_sidecar.model.exchange import AnswerHead, RequestHead
+
+HELD_ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+"""A JSON answer is held up to this size to be read; usage of a larger one is unreadable."""
+
+HELD_EVENT_LIMIT_BYTES = 4 * 1024 * 1024
+"""One event of a stream is held up to this size; a larger one is skipped and noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What a request asks for.
+
+    Attributes:
+        operation: OpenTelemetry's word, such as ``chat``.
+        model: The requested model; empty if the request names none.
+        stream: The answer is asked for as a stream.
+        states_usage: A successful answer of this operation states usage, so that usage
+            that can't be read is an error (never a silent zero). False where the agent
+            did not ask a stream for usage.
+        problem: Why the body could not be read; empty if it could.
+    """
+
+    operation: str
+    model: str = ""
+    stream: bool = False
+    states_usage: bool = True
+    problem: str = ""
+
+
+class Completeness(Enum):
+    """Whether the answer's own format says that it was whole."""
+
+    WHOLE = "whole"
+    CUT = "cut"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFacts:
+    """What an answer stated; empty or None where it stated nothing.
+
+    Attributes:
+        model: The response model.
+        finish_reason: The provider's own word of choice 0.
+        response_id: The answer's own id.
+        tool_names: Names of the tools that the answer calls, in order.
+        error: The provider's error object, wherever it stood, whatever the status.
+        usage: Stated usage; None if none was stated or it could not be read.
+        usage_problem: Why usage is missing: the keys searched and the keys found.
+        completeness: Whether the format's own end was seen.
+    """
+
+    model: str = ""
+    finish_reason: str = ""
+    response_id: str = ""
+    tool_names: tuple[str, ...] = ()
+    error: CallError | None = None
+    usage: Usage | None = None
+    usage_problem: str = ""
+    completeness: Completeness = Completeness.UNKNOWN
+
+
+class AnswerReader(Protocol):
+    """Watches one answer; bounded in memory, however long the answer is."""
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next decoded bytes of the body.
+
+        Returns:
+            True if the first real output of the model was in the answer so far
+            (not role chunks, empty deltas or pings).
+        """
+        ...
+
+    def finish(self) -> AnswerFacts:
+        """Say what was stated. Called once, after the last byte or the cut."""
+        ...
+
+
+class Dialect(Protocol):
+    """One wire format."""
+
+    @property
+    def name(self) -> str:
+        """The dialect's stable name, such as ``openai-chat``."""
+        ...
+
+    def claims(self, head: RequestHead) -> bool:
+        """Tell whether a call on a host that speaks this dialect is in it."""
+        ...
+
+    def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
+        """Read what a request asks for from its head and whole decoded body."""
+        ...
+
+    def answer_reader(self, head: AnswerHead, request: CallRequest) -> AnswerReader:
+        """Make the reader of the answer to this request."""
+        ...

@@ -1,0 +1,47 @@
+"""One HTTP exchange as the rooms of the sidecar see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Header fields as received: names, values, order and repetition untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What a request says before its body.
+
+    Attributes:
+        method: As sent, such as ``POST``.
+        host: Lower-case name without port.
+        path: Path of the target, unquoted by nobody, without query.
+        query: Query without the question mark; empty if none.
+        headers: As received, without ``remora-*`` ones.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: str
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
+    """What an answer says before its body."""
+
+    status: int
+    headers: Headers
+
+
+def header(headers: Headers, name: bytes) -> str | None:
+    """Return the first value of a header, decoded as Latin-1; None if absent.
+
+    Args:
+        headers: The fields.
+        name: Lower-case name.
+    """
+    for key, value in headers:
+        if key.lower() == name:
+            return value.decode("latin-1")
+    return None

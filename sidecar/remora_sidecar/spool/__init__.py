@@ -1,0 +1,1 @@
+"""The spool: records wait here, durably, until the aggregator has acknowledged them."""

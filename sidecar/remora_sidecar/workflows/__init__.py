@@ -1,0 +1,1 @@
+"""The workflows' room; nothing runs them yet."""
