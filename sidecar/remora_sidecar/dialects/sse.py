@@ -1,0 +1,136 @@
+"""Server-sent events: bytes of a stream in, events out, wherever the bytes were cut.
+
+Follows the event stream format of the WHATWG HTML standard (LF, CRLF and CR, byte order mark,
+comments, data of several lines); `id` and `retry` serve reconnecting clients and are passed
+over. Every dialect that streams SSE uses it; it knows nothing of what the data mean.
+
+Own code because the kept libraries (httpx-sse, sseclient, the decoders inside the SDKs) take
+lines of decoded text, hold an event of any size, and spend Python work on each line; a watcher
+beside a stream needs bytes, a bound, and newline search in C.
+"""
+
+from typing import NamedTuple
+
+from remora_sidecar.dialects.base import HELD_EVENT_LIMIT_BYTES
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Event(NamedTuple):
+    """One dispatched event.
+
+    Attributes:
+        data: The data lines, joined by LF; not decoded.
+        name: The event's type; empty where none was given.
+    """
+
+    data: bytes
+    name: bytes = b""
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value.removeprefix(b" ")
+
+
+def _read_block(block: bytes) -> Event | None:
+    data: list[bytes] = []
+    event_name = b""
+    for line in block.split(b"\n"):
+        name, value = _field(line)
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            event_name = value
+    return Event(b"\n".join(data), event_name) if data else None
+
+
+class EventStream:
+    """Cuts a stream into events; holds at most one unfinished event of bounded size.
+
+    Attributes:
+        skipped: Events larger than the limit, which were not dispatched.
+    """
+
+    def __init__(self, limit: int = HELD_EVENT_LIMIT_BYTES) -> None:
+        """Start before the first byte; `limit` bounds the bytes held for one event."""
+        self.skipped = 0
+        self._limit = limit
+        self._held = bytearray()
+        self._searched = 0
+        self._begun = False
+        self._after_cr = False
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take the next bytes; return the events that they complete."""
+        if self._after_cr or b"\r" in data:
+            data = self._with_line_feeds(data)
+        held = self._held
+        held += data
+        end = held.rfind(b"\n\n", max(self._searched - 1, 0))
+        if end < 0:
+            self._searched = len(held)
+            self._bound_held()
+            return []
+        # A pair found from the right may split a longer run of line ends: blank lines in front
+        # of the next event mean nothing, so the run's parity does not matter.
+        blocks = bytes(held[:end]).split(b"\n\n")
+        del held[: end + 2]
+        self._searched = len(held)
+        events = self._events(blocks)
+        self._bound_held()
+        return events
+
+    def flush(self) -> list[Event]:
+        """Return the event that the end of the stream left unterminated, if any.
+
+        A browser drops it; a watcher wants to know what was said.
+        """
+        block = bytes(self._held)
+        self._held.clear()
+        return [] if self._skipping else self._events([block])
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if not data:
+            return data
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._after_cr = False
+            if not data:
+                return data
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _is_oversize(self, block: bytes | bytearray) -> bool:
+        if len(block) <= self._limit:
+            return False
+        text = block.strip(b"\n")
+        return len(text if self._begun else text.removeprefix(_BOM)) > self._limit
+
+    def _bound_held(self) -> None:
+        if not self._skipping:
+            if not self._is_oversize(self._held):
+                return
+            self._skipping = self._begun = True
+            self.skipped += 1
+        # The last byte may be the first half of the pair that ends the event.
+        del self._held[:-1]
+        self._searched = len(self._held)
+
+    def _events(self, blocks: list[bytes]) -> list[Event]:
+        if self._skipping:
+            self._skipping = False
+            del blocks[0]
+        elif not self._begun:
+            blocks[0] = blocks[0].removeprefix(_BOM)
+            self._begun = True
+        events = []
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block and len(block) <= self._limit:
+                events.append(Event(block[6:]))
+            elif self._is_oversize(block):
+                self.skipped += 1
+            elif (event := _read_block(block)) is not None:
+                events.append(event)
+        return events
