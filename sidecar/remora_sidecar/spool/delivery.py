@@ -1,0 +1,197 @@
+"""One stream of reports: greets, sends batches within a window, takes the answers.
+
+Made by the reporter for one connection, and thrown away with it. It decides what is sent
+and when a record may be forgotten; it knows nothing of channels, tokens or reconnecting.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+
+from remora.clock import Clock
+from remora.errors import Unavailable
+from remora_proto.v1 import records_pb2 as pb
+from remora_sidecar.spool.row import Spooled
+from remora_sidecar.spool.spool import Spool
+
+type Sleep = Callable[[float], Awaitable[None]]
+type ReportCall = grpc.aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse]
+
+
+@dataclass(frozen=True)
+class DeliveryLimits:
+    """How much is under way at once, and how long it may be.
+
+    Attributes:
+        batch_records: Records in one message.
+        batch_bytes: Bytes of records in one message; below gRPC's usual 4 MiB with one
+            record of the spool's largest size.
+        window_records: Records sent and not yet acknowledged.
+        linger_s: How long to wait for company after a record arrived: at a thousand calls
+            a second, one message for each would cost more than carrying them.
+        answer_s: How long the aggregator may leave sent records without any answer.
+        idle_poll_s: How often to look though nothing was announced.
+    """
+
+    batch_records: int = 500
+    batch_bytes: int = 1024 * 1024
+    window_records: int = 2000
+    linger_s: float = 0.1
+    answer_s: float = 30.0
+    idle_poll_s: float = 30.0
+
+
+class Listener(Protocol):
+    """What a delivery tells its reporter."""
+
+    def answered(self, version: str) -> None:
+        """The aggregator answered something; ``version`` is empty where it did not say."""
+        ...
+
+    def delivered(self, records: int) -> None:
+        """So many records are the aggregator's now."""
+        ...
+
+
+class NoAnswer(Unavailable):
+    """The aggregator holds the connection but says nothing about what it was sent."""
+
+
+class Delivery:
+    """The conversation over one Report stream."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        call: ReportCall,
+        listener: Listener,
+        *,
+        limits: DeliveryLimits,
+        clock: Clock,
+        sleep: Sleep,
+        hurry: asyncio.Event,
+    ) -> None:
+        """Take the stream; ``hurry``, while set, ends all lingering."""
+        self._spool = spool
+        self._call = call
+        self._listener = listener
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._hurry = hurry
+        self._unacknowledged: set[int] = set()
+        self._room = asyncio.Event()
+        self._heard_s = clock.monotonic_s()
+
+    async def run(self, hello: pb.ReportRequest.Hello) -> None:
+        """Converse until the stream ends.
+
+        Raises:
+            grpc.aio.AioRpcError: It ended with an error.
+            NoAnswer: Sent records were left without answer.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._send(hello), name="report/send")
+                watching = group.create_task(self._watch(), name="report/watch")
+                await self._receive()
+                sending.cancel()
+                watching.cancel()
+        except ExceptionGroup as errors:
+            raise _first(errors) from None
+
+    # Sending.
+
+    async def _send(self, hello: pb.ReportRequest.Hello) -> None:
+        try:
+            await self._call.write(pb.ReportRequest(hello=hello))
+            while True:
+                await self._call.write(_request(await self._next_batch()))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the stream is over: the receiving side knows why
+
+    async def _next_batch(self) -> list[Spooled]:
+        while True:
+            await self._wait_for_room()
+            self._spool.arrived.clear()
+            batch = await self._spool.batch(
+                min(self._limits.batch_records, self._free()), self._limits.batch_bytes
+            )
+            if batch:
+                if not self._unacknowledged:
+                    self._heard_s = self._clock.monotonic_s()
+                self._unacknowledged.update(entry.sequence for entry in batch)
+                return batch
+            await self._wait_for_records()
+
+    def _free(self) -> int:
+        return self._limits.window_records - len(self._unacknowledged)
+
+    async def _wait_for_room(self) -> None:
+        while self._free() <= 0:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _wait_for_records(self) -> None:
+        await first_of(self._spool.arrived.wait(), self._sleep(self._limits.idle_poll_s))
+        await first_of(self._hurry.wait(), self._sleep(self._limits.linger_s))
+
+    # Receiving.
+
+    async def _receive(self) -> None:
+        while True:
+            response = await self._call.read()
+            if not isinstance(response, pb.ReportResponse):  # gRPC's mark for the end
+                return
+            self._heard_s = self._clock.monotonic_s()
+            self._listener.answered(response.aggregator_version)
+            await self._settle(response)
+
+    async def _settle(self, response: pb.ReportResponse) -> None:
+        taken = self._unacknowledged.intersection(response.acknowledged)
+        refused = {
+            refusal.sequence: refusal.reason
+            for refusal in response.refused
+            if refusal.sequence in self._unacknowledged and refusal.sequence not in taken
+        }
+        if taken:
+            await self._spool.forget(taken)
+        if refused:
+            await self._spool.refused(refused)
+        self._unacknowledged -= taken | refused.keys()
+        self._room.set()
+        self._listener.delivered(len(taken))
+
+    async def _watch(self) -> None:
+        """End the stream when the aggregator has fallen silent."""
+        while True:
+            await self._sleep(self._limits.answer_s)
+            silent_s = self._clock.monotonic_s() - self._heard_s
+            if self._unacknowledged and silent_s >= self._limits.answer_s:
+                raise NoAnswer(f"no answer for {silent_s:.0f} s")
+
+
+async def first_of(*waits: Awaitable[object]) -> None:
+    """Wait until one of them is over; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _request(batch: list[Spooled]) -> pb.ReportRequest:
+    entries = [
+        pb.ReportRequest.Entry(sequence=entry.sequence, record=entry.message) for entry in batch
+    ]
+    return pb.ReportRequest(entries=entries)
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error

@@ -1,0 +1,59 @@
+import pytest
+
+from remora.records import Body, CallRecord
+from remora_sidecar.spool.spool import Spool
+
+
+class StillClock:
+    """Time that moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def now_unix_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+def open_spool(tmp_path, clock):
+    """Opens spools on one file and closes them all at the end."""
+    opened = []
+
+    def open_one(path=tmp_path / "data" / "spool.sqlite", **options):
+        spool = Spool.open(path, clock=clock, **options)
+        opened.append(spool)
+        return spool
+
+    yield open_one
+    for spool in opened:
+        spool.close()
+
+
+@pytest.fixture
+def make_record():
+    def make(number: int, body_bytes: int = 0) -> CallRecord:
+        body = Body(bytes(body_bytes), body_bytes) if body_bytes else None
+        return CallRecord(f"{number:032x}", number, request_body=body)
+
+    return make
+
+
+@pytest.fixture
+def drain():
+    """Takes everything not yet handed out."""
+
+    async def take_all(spool: Spool) -> list:
+        taken = []
+        while batch := await spool.batch(100, 1 << 20):
+            taken += batch
+        return taken
+
+    return take_all
