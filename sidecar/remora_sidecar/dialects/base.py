@@ -31,6 +31,8 @@ class CallRequest:
             that can't be read is an error (never a silent zero). False where the agent
             did not ask a stream for usage.
         problem: Why the body could not be read; empty if it could.
+        variant: Which variant of the dialect the address of the call tells, where the
+            answer can't be read without knowing it; the word is the dialect's own.
     """
 
     operation: str
@@ -38,6 +40,7 @@ class CallRequest:
     stream: bool = False
     states_usage: bool = True
     problem: str = ""
+    variant: str = ""
 
 
 class Completeness(Enum):
@@ -61,6 +64,7 @@ class AnswerFacts:
         usage: Stated usage; None if none was stated or it could not be read.
         usage_problem: Why usage is missing: the keys searched and the keys found.
         completeness: Whether the format's own end was seen.
+        service_tier: The tier that the call was served and is billed at, such as ``flex``.
     """
 
     model: str = ""
@@ -71,6 +75,7 @@ class AnswerFacts:
     usage: Usage | None = None
     usage_problem: str = ""
     completeness: Completeness = Completeness.UNKNOWN
+    service_tier: str = ""
 
 
 class AnswerReader(Protocol):
@@ -82,6 +87,15 @@ class AnswerReader(Protocol):
         Returns:
             True if the first real output of the model was in the answer so far
             (not role chunks, empty deltas or pings).
+        """
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the format's own end of a stream (such as ``[DONE]``) was seen.
+
+        The engine records the call before it lets those bytes go, since an agent may
+        stop reading there.
         """
         ...
 
