@@ -33,6 +33,7 @@ class DeliveryLimits:
         linger_s: How long to wait for company after a record arrived: at a thousand calls
             a second, one message for each would cost more than carrying them.
         answer_s: How long the aggregator may leave sent records without any answer.
+        listen_s: How long to listen before the greeting, where the last stream ended in it.
         idle_poll_s: How often to look though nothing was announced.
     """
 
@@ -41,6 +42,7 @@ class DeliveryLimits:
     window_records: int = 2000
     linger_s: float = 0.1
     answer_s: float = 30.0
+    listen_s: float = 1.0
     idle_poll_s: float = 30.0
 
 
@@ -86,8 +88,12 @@ class Delivery:
         self._room = asyncio.Event()
         self._heard_s = clock.monotonic_s()
 
-    async def run(self, hello: pb.ReportRequest.Hello) -> None:
+    async def run(self, hello: pb.ReportRequest.Hello, *, listen_first: bool = False) -> None:
         """Converse until the stream ends.
+
+        Args:
+            hello: The greeting.
+            listen_first: Whether to give the aggregator time to say why it wants none.
 
         Raises:
             grpc.aio.AioRpcError: It ended with an error.
@@ -95,7 +101,7 @@ class Delivery:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._send(hello), name="report/send")
+                sending = group.create_task(self._send(hello, listen_first), name="report/send")
                 watching = group.create_task(self._watch(), name="report/watch")
                 await self._receive()
                 sending.cancel()
@@ -105,7 +111,9 @@ class Delivery:
 
     # Sending.
 
-    async def _send(self, hello: pb.ReportRequest.Hello) -> None:
+    async def _send(self, hello: pb.ReportRequest.Hello, listen_first: bool) -> None:
+        if listen_first:
+            await self._sleep(self._limits.listen_s)
         try:
             await self._call.write(pb.ReportRequest(hello=hello))
             while True:

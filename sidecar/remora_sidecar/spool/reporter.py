@@ -27,6 +27,7 @@ _PAUSE_MOST_S = 30.0
 _HURRIED_PAUSE_S = 0.2
 """Between tries while someone waits in `Reporter.flush`."""
 
+_WRITE_FAILED = "Internal error from Core"
 _MEANINGS = {
     grpc.StatusCode.UNAUTHENTICATED: "it does not know this sidecar's token",
     grpc.StatusCode.PERMISSION_DENIED: "this sidecar may not report to it",
@@ -96,6 +97,7 @@ class Reporter:
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
         self._pause_s = _PAUSE_FIRST_S
+        self._listen_first = False
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -104,6 +106,7 @@ class Reporter:
                 await self._stream()
                 self._failed("it ended the stream")
             except grpc.aio.AioRpcError as error:
+                self._listen_first = _is_reason_lost(error)
                 self._failed(_explained(error))
             except (OSError, RemoraError) as error:
                 self._failed(str(error))
@@ -159,7 +162,7 @@ class Reporter:
                 hurry=self._hurry,
             )
             try:
-                await delivery.run(self._hello)
+                await delivery.run(self._hello, listen_first=self._listen_first)
             finally:
                 call.cancel()
 
@@ -179,6 +182,16 @@ class Reporter:
             await first_of(self._hurry.wait(), self._sleep(pause_s))
 
 
+def _is_reason_lost(error: grpc.aio.AioRpcError) -> bool:
+    """Tell whether grpc.aio put a failed write's status over the aggregator's own.
+
+    It does where the stream was refused while the greeting was written (grpc issue 36066).
+    """
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _WRITE_FAILED
+
+
 def _explained(error: grpc.aio.AioRpcError) -> str:
+    if _is_reason_lost(error):
+        return "it ended the stream"
     meaning = _MEANINGS.get(error.code(), error.code().name)
     return f"{meaning} ({error.details()})" if error.details() else meaning

@@ -1,3 +1,7 @@
+import asyncio
+import heapq
+import itertools
+
 import pytest
 
 from remora.records import Body, CallRecord
@@ -7,8 +11,15 @@ from remora_sidecar.spool.spool import Spool
 class StillClock:
     """Time that moves only when a test moves it."""
 
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
+    now_s = 1_000.0
+    _order = itertools.count()
+    _sleepers: list
+
+    @classmethod
+    def started(cls) -> "StillClock":
+        clock = cls()
+        clock._sleepers = []
+        return clock
 
     def now_unix_ns(self) -> int:
         return int(self.now_s * 1e9)
@@ -16,10 +27,28 @@ class StillClock:
     def monotonic_s(self) -> float:
         return self.now_s
 
+    async def sleep(self, seconds: float) -> None:
+        done = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now_s + seconds, next(self._order), done))
+        await done
+
+    def pending_s(self) -> list[float]:
+        """How long each sleeper still sleeps."""
+        return sorted(
+            due_s - self.now_s for due_s, _, done in self._sleepers if not done.cancelled()
+        )
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+        while self._sleepers and self._sleepers[0][0] <= self.now_s:
+            *_, done = heapq.heappop(self._sleepers)
+            if not done.cancelled():
+                done.set_result(None)
+
 
 @pytest.fixture
 def clock():
-    return StillClock()
+    return StillClock.started()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import resource
 import sqlite3
 import stat
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -308,17 +309,13 @@ async def test_a_failing_disk_is_not_tried_for_every_call(open_spool, make_recor
     assert (spool.queued, spool.problem) == (0, "")
 
 
-class holding:  # noqa: N801  # reads as a verb
+@contextmanager
+def holding(tmp_path):
     """Another program holds the file's write lock."""
-
-    def __init__(self, tmp_path):
-        self._other = sqlite3.connect(tmp_path / "data" / "spool.sqlite", autocommit=True)
-
-    def __enter__(self):
-        self._other.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, *_):
-        self._other.close()
+    other = sqlite3.connect(tmp_path / "data" / "spool.sqlite", autocommit=True)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.close()
 
 
 @pytest.mark.parametrize(
