@@ -1,0 +1,203 @@
+"""Every recorded exchange, read as the provider double will cut, compress and break it."""
+
+import gzip
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import brotli
+import pytest
+import zstandard
+
+from remora.testing.transcripts import Transcript
+from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.decoding import Decoder
+from remora_sidecar.dialects.openai_chat import OpenAIChat
+from remora_sidecar.dialects.registry import dialect_for
+from remora_sidecar.model.exchange import AnswerHead, Headers, RequestHead
+
+_FIGURES = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+)  # fmt: skip
+
+
+def _fields(headers: tuple[tuple[str, str], ...]) -> Headers:
+    return [(name.encode(), value.encode()) for name, value in headers]
+
+
+def _request_head(transcript: Transcript) -> RequestHead:
+    return RequestHead(
+        transcript.method,
+        transcript.host.partition(":")[0],
+        transcript.path,
+        transcript.query,
+        _fields(transcript.request_headers),
+    )
+
+
+def _request(transcript: Transcript) -> CallRequest:
+    return OpenAIChat().read_request(_request_head(transcript), transcript.request_body)
+
+
+def _read(transcript: Transcript, chunks: Iterable[bytes]) -> AnswerFacts:
+    head = AnswerHead(transcript.status, _fields(transcript.response_headers))
+    reader = OpenAIChat().answer_reader(head, _request(transcript))
+    for chunk in chunks:
+        reader.feed(chunk)
+    return reader.finish()
+
+
+def _stated(facts: AnswerFacts) -> dict[str, Any]:
+    return {
+        "model": facts.model,
+        "finish_reason": facts.finish_reason,
+        "error": facts.error is not None,
+        "complete": facts.completeness is Completeness.WHOLE,
+        **{name: getattr(facts.usage, name, None) for name in _FIGURES},
+    }
+
+
+def _assert_as_expected(transcript: Transcript, facts: AnswerFacts) -> None:
+    expected = {name: value for name, value in transcript.expect.items() if value is not None}
+    stated = _stated(facts)
+    assert {name: stated[name] for name in expected} == expected, transcript.id
+
+
+def _bytes(body: bytes) -> Iterable[bytes]:
+    return (body[i : i + 1] for i in range(len(body)))
+
+
+def _cut(body: bytes, randomness: random.Random) -> Iterable[bytes]:
+    at = 0
+    while at < len(body):
+        size = randomness.choice((1, 2, 3, 7, 50, 1000, 5000))
+        yield body[at : at + size]
+        at += size
+
+
+def _randomness(transcript: Transcript) -> random.Random:
+    return random.Random(transcript.id)  # noqa: S311  # cuts that repeat
+
+
+def _streams(transcripts: list[Transcript]) -> list[Transcript]:
+    return [transcript for transcript in transcripts if transcript.stream]
+
+
+def test_every_recorded_call_is_claimed_and_its_request_read(
+    chat_transcripts: list[Transcript],
+) -> None:
+    for transcript in chat_transcripts:
+        dialect = dialect_for(["openai-chat"], _request_head(transcript))
+        assert dialect.name == "openai-chat", transcript.id
+        request = _request(transcript)
+        assert request.problem == ""
+        assert request.model, transcript.id
+        assert request.stream or not transcript.stream, transcript.id
+
+
+def test_whole_answers_state_what_is_expected(chat_transcripts: list[Transcript]) -> None:
+    for transcript in chat_transcripts:
+        _assert_as_expected(transcript, _read(transcript, [transcript.response_body]))
+
+
+def test_no_figure_is_made_up(chat_transcripts: list[Transcript]) -> None:
+    for transcript in chat_transcripts:
+        stated = _stated(_read(transcript, [transcript.response_body]))
+        made_up = [n for n in _FIGURES if transcript.expect[n] is None and stated[n] is not None]
+        assert made_up == [], transcript.id
+
+
+def test_usage_is_missing_only_where_nobody_asked_for_it(
+    chat_transcripts: list[Transcript],
+) -> None:
+    for transcript in chat_transcripts:
+        facts = _read(transcript, [transcript.response_body])
+        if facts.usage is None and facts.error is None:
+            assert transcript.stream, transcript.id
+            assert not _request(transcript).states_usage, transcript.id
+        assert facts.usage_problem == "", transcript.id
+
+
+@pytest.mark.parametrize("cut", [_cut, lambda body, _: _bytes(body)], ids=["random", "bytes"])
+def test_streams_read_in_pieces_state_the_same(
+    chat_transcripts: list[Transcript],
+    cut: Callable[[bytes, random.Random], Iterable[bytes]],
+) -> None:
+    for transcript in _streams(chat_transcripts):
+        body = transcript.response_body
+        facts = _read(transcript, cut(body, _randomness(transcript)))
+        assert facts == _read(transcript, [body]), transcript.id
+
+
+def test_json_answers_cut_at_random_state_the_same(chat_transcripts: list[Transcript]) -> None:
+    for transcript in chat_transcripts:
+        if not transcript.stream:
+            chunks = _cut(transcript.response_body, _randomness(transcript))
+            _assert_as_expected(transcript, _read(transcript, chunks))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", lambda body: gzip.compress(body, 1)),
+        ("br", lambda body: brotli.compress(body, quality=1)),
+        ("zstd", lambda body: zstandard.ZstdCompressor(1).compress(body)),
+    ],
+    ids=["gzip", "brotli", "zstd"],
+)
+def test_compressed_answers_state_the_same(
+    chat_transcripts: list[Transcript], encoding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    for transcript in chat_transcripts:
+        decoder = Decoder(encoding)
+        encoded = _cut(encode(transcript.response_body), _randomness(transcript))
+        facts = _read(transcript, (piece for c in encoded for piece in decoder.feed(c)))
+        decoder.finish()
+        assert decoder.problem == ""
+        _assert_as_expected(transcript, facts)
+
+
+def test_streams_and_answers_that_were_cut_are_judged_cut(
+    chat_transcripts: list[Transcript],
+) -> None:
+    for transcript in chat_transcripts:
+        body = transcript.response_body.rstrip()
+        randomness = _randomness(transcript)
+        for _ in range(5):
+            end = randomness.randrange(1, len(body) - (len(b"[DONE]") if transcript.stream else 0))
+            facts = _read(transcript, [body[:end]])
+            assert facts.completeness is Completeness.CUT, (transcript.id, end)
+
+
+def test_a_whole_stream_has_ended_and_said_something(chat_transcripts: list[Transcript]) -> None:
+    for transcript in _streams(chat_transcripts):
+        head = AnswerHead(transcript.status, _fields(transcript.response_headers))
+        reader = OpenAIChat().answer_reader(head, _request(transcript))
+        has_output = reader.feed(transcript.response_body)
+        assert reader.ended is transcript.expect["complete"], transcript.id
+        assert has_output or transcript.expect["error"], transcript.id
+        assert not reader.finish().usage_problem
+
+
+def test_damaged_answers_never_raise(chat_transcripts: list[Transcript]) -> None:
+    for transcript in chat_transcripts:
+        randomness = _randomness(transcript)
+        body = bytearray(transcript.response_body)
+        for _ in range(20):
+            at = randomness.randrange(len(body))
+            body[at : at + randomness.randrange(4)] = randomness.choice(
+                (
+                    b"",
+                    b"\xff",
+                    b'"',
+                    b"{",
+                    b"}",
+                    b"[",
+                    b"null",
+                    b"1e400",
+                    b"-1",
+                    b'"\\ud800"',
+                    b"\n\n",
+                )
+            )
+        _read(transcript, [bytes(body)])
