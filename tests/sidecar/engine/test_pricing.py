@@ -1,0 +1,190 @@
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import genai_prices
+import pytest
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import Usage as LibraryUsage
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remora.records import Cost, Usage
+from remora.testing.transcripts import Transcript, find_corpus, load_transcripts
+from remora_sidecar.engine import pricing
+from remora_sidecar.engine.price_rates import LIBRARY_NAMES
+from remora_sidecar.engine.pricing import PriceBook
+
+NOW = int(datetime(2026, 11, 15, 12, tzinfo=UTC).timestamp()) * 10**9
+BOOK = PriceBook()
+PROVIDERS = get_snapshot().providers
+
+
+@pytest.fixture(scope="module")
+def transcripts() -> list[Transcript]:
+    folder = find_corpus(os.environ.get("REMORA_CORPUS", ""), Path(__file__).parents[3])
+    if folder is None:
+        pytest.skip("no recorded exchanges: set REMORA_CORPUS to their folder")
+    dialects = sorted(file.name.removesuffix(".jsonl.gz") for file in folder.glob("*.jsonl.gz"))
+    return [transcript for dialect in dialects for transcript in load_transcripts(folder, dialect)]
+
+
+def _by_library(
+    provider: str, model: str, usage: Usage, unix_ns: int = NOW, tier: str = ""
+) -> Decimal | None:
+    figures = {theirs: getattr(usage, ours) for ours, theirs in LIBRARY_NAMES.items()}
+    try:
+        price = genai_prices.calc_price(
+            LibraryUsage(**figures),
+            model,
+            provider_id=provider,
+            genai_request_timestamp=datetime.fromtimestamp(unix_ns / 1e9, UTC),
+            price_context={"service_tier": tier} if tier else None,
+        )
+    except (LookupError, ValueError):
+        return None
+    # Where only searches or seconds are priced the library says 0, and that is not the cost.
+    is_by_token = any(
+        key.endswith("_mtok") or key == "requests_kcount"
+        for key, value in vars(price.model_price).items()
+        if value is not None
+    )
+    return price.total_price if is_by_token else None
+
+
+def _assert_equal(cost: Cost | None, expected: Decimal | None, told: Any) -> None:
+    assert (cost is None) == (expected is None), told
+    if cost is not None and expected is not None:
+        assert abs(cost.total_usd - expected) < Decimal("1e-12"), told
+        assert cost.total_usd - cost.input_usd - cost.output_usd >= 0
+
+
+def test_a_call_is_priced_exactly() -> None:
+    cost = BOOK.cost("openai", "gpt-4o-mini", Usage(1000, 100, 200), NOW)
+    assert cost is not None
+    # 800 at 0.15 and 200 at 0.075 USD a million, 100 at 0.60.
+    assert (cost.input_usd, cost.output_usd) == (Decimal("0.000135"), Decimal("0.00006"))
+    assert cost.total_usd == Decimal("0.000195")
+    assert cost.price_source == f"genai-prices {genai_prices.__version__}"
+    assert date.fromisoformat(cost.price_date) <= date(2026, 11, 15)
+
+
+def test_recorded_calls_cost_what_the_library_says(transcripts: list[Transcript]) -> None:
+    priced = 0
+    for transcript in transcripts:
+        expect = transcript.expect
+        if not expect["model"] or expect["input_tokens"] is None:
+            continue
+        try:
+            provider = get_snapshot().find_provider(None, None, transcript.url).id
+        except LookupError:
+            continue
+        usage = Usage(*(expect[name] for name in Usage.__slots__[:5]))
+        cost = BOOK.cost(provider, expect["model"], usage, NOW)
+        _assert_equal(cost, _by_library(provider, expect["model"], usage), transcript.id)
+        priced += cost is not None
+    assert priced > 1000
+
+
+def test_every_model_of_the_list_costs_what_the_library_says() -> None:
+    usages = [
+        Usage(1000, 200),
+        Usage(300_000, 2_000, 250_000, 1_000, 500),
+        Usage(1_000, 200, 10, 0, 20, 30, 40),
+        Usage(100, 20, 200),
+        Usage(100, 20, None, None, 30),
+        Usage(100, None),
+        Usage(100, None, None, None, 5),
+        Usage(0, 0),
+    ]
+    for provider in PROVIDERS:
+        for model in provider.models:
+            for usage in usages:
+                # The look-up may find another model for this id; so does the library's.
+                cost = BOOK.cost(provider.id, model.id, usage, NOW)
+                expected = _by_library(provider.id, model.id, usage)
+                _assert_equal(cost, expected, (provider.id, model.id, usage))
+
+
+models = st.sampled_from([(p.id, m.id) for p in PROVIDERS for m in p.models])
+tokens = st.none() | st.integers(min_value=0, max_value=400_000)
+usages = st.builds(
+    Usage,
+    st.integers(min_value=0, max_value=400_000),
+    tokens,
+    tokens,
+    tokens,
+    tokens,
+    tokens,
+    tokens,
+)
+times = st.integers(min_value=1_700_000_000, max_value=1_900_000_000).map(lambda s: s * 10**9)
+tiers = st.sampled_from(["", "", "default", "flex", "priority", "fast", "scale"])
+
+
+@given(models, usages, times, tiers)
+def test_any_usage_at_any_time_costs_what_the_library_says(
+    model: tuple[str, str], usage: Usage, unix_ns: int, tier: str
+) -> None:
+    cost = BOOK.cost(*model, usage, unix_ns, service_tier=tier)
+    _assert_equal(cost, _by_library(*model, usage, unix_ns, tier), (model, tier))
+
+
+def test_a_tier_changes_the_price() -> None:
+    usage = Usage(1000, 100)
+    standard = BOOK.cost("openai", "gpt-5", usage, NOW)
+    flex = BOOK.cost("openai", "gpt-5", usage, NOW, service_tier="flex")
+    assert standard is not None
+    assert flex is not None
+    assert flex.total_usd < standard.total_usd
+
+
+def test_a_price_change_holds_from_its_day() -> None:
+    before = int(datetime(2025, 6, 9, tzinfo=UTC).timestamp()) * 10**9
+    after = int(datetime(2025, 6, 10, tzinfo=UTC).timestamp()) * 10**9
+    old, new = (BOOK.cost("openai", "o3", Usage(1000, 0), at) for at in (before, after))
+    assert old is not None
+    assert new is not None
+    assert (old.total_usd, new.total_usd) == (Decimal("0.01"), Decimal("0.002"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [
+        (None, "gpt-4o", Usage(1, 1)),
+        ("", "gpt-4o", Usage(1, 1)),
+        ("openai", "", Usage(1, 1)),
+        ("openai", "no-such-model", Usage(1, 1)),
+        ("no-such-provider", "gpt-4o", Usage(1, 1)),
+        ("openai", "gpt-4o", Usage(None, 1)),
+        ("openai", "gpt-4o", Usage()),
+        ("openai", "gpt-4o", Usage(10, 1, 11)),
+    ],
+    ids=str,
+)
+def test_an_unknown_price_is_unknown_and_not_zero(
+    provider: str | None, model: str, usage: Usage
+) -> None:
+    assert BOOK.cost(provider, model, usage, NOW) is None
+
+
+def test_made_up_model_names_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pricing, "KEPT_MODELS", 10)
+    book = PriceBook()
+    for number in range(50):
+        assert book.cost("openai", f"made-up-{number}", Usage(1, 1), NOW) is None
+    assert book.cost("openai", "gpt-4o", Usage(1, 1), NOW) is not None
+    assert len(book._models) == 10
+
+
+def test_the_library_is_imported_only_when_the_list_is_loaded() -> None:
+    program = (
+        "import sys; from remora_sidecar.engine.pricing import PriceBook; book = PriceBook();"
+        "assert 'genai_prices' not in sys.modules; book.load(); book.load();"
+        "assert 'genai_prices' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
