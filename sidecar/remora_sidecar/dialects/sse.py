@@ -67,6 +67,8 @@ class EventStream:
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         held = self._held
+        if not held and data.endswith(b"\n\n"):  # what providers send: whole events
+            return self._events(data[:-2].split(b"\n\n"))
         held += data
         end = held.rfind(b"\n\n", max(self._searched - 1, 0))
         if end < 0:
