@@ -1,0 +1,148 @@
+"""The settings of the redirect rules, read alike by `remora netinit` and by the sidecar."""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from remora.errors import ConfigError, Problem
+from remora_sidecar.netinit.ruleset import ALWAYS_REDIRECTED, Address, Network, RedirectSettings
+from remora_sidecar.settings import parse_address
+
+
+def _each[T](parse: Callable[[str], T]) -> BeforeValidator:
+    """Make a validator of comma-separated values that reports every bad one."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parsed, problems = [], []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                parsed.append(parse(part))
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return tuple(parsed)
+
+    return BeforeValidator(validate)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
+        raise ValueError(f"{text!r} is not a port between 1 and 65535")
+    return int(text)
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a network such as 10.0.0.0/8 or fd00::/8") from None
+    if "/" in text and ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+        raise ValueError(f"{text!r} is an address with a prefix; the network is {network}")
+    return network
+
+
+class NetworkSettings(BaseSettings):
+    """Settings of the redirect rules; the variable is the field's name with ``REMORA_``."""
+
+    model_config = SettingsConfigDict(env_prefix="REMORA_", frozen=True)
+
+    sidecar_uid: int = Field(
+        default=1500,
+        ge=1,
+        le=2**32 - 2,
+        description="The user that the sidecar runs as; its connections are not redirected.",
+    )
+    redirect_ports: Annotated[tuple[int, ...], NoDecode, _each(_port)] = Field(
+        default=ALWAYS_REDIRECTED,
+        description="TCP ports redirected to the sidecar, comma-separated; 80 and 443 always are.",
+    )
+    exclude_cidrs: Annotated[tuple[Network, ...], NoDecode, _each(_network)] = Field(
+        default=(),
+        description="Networks that are neither redirected nor refused, comma-separated.",
+    )
+    network_profile: Literal["default", "strict"] = Field(
+        default="default",
+        description="`default` refuses QUIC and DNS over TLS; `strict` refuses all but "
+        "redirected ports, DNS and excluded networks.",
+    )
+    listen: Annotated[tuple[tuple[str, int], ...], NoDecode, _each(parse_address)] = Field(
+        default=(("127.0.0.1", 15001), ("::1", 15001)),
+        description="Where the sidecar listens; the rules redirect to its port.",
+    )
+    session_listen: Annotated[tuple[tuple[str, int], ...], NoDecode, _each(parse_address)] = Field(
+        default=(("127.0.0.1", 15002),),
+        description="Where a transparent sidecar serves explicit mode; never redirected.",
+    )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All redirected ports, ascending."""
+        return tuple(sorted({*ALWAYS_REDIRECTED, *self.redirect_ports}))
+
+    @property
+    def excluded(self) -> tuple[Network, ...]:
+        """The excluded networks without overlaps, which nft refuses."""
+        v4 = [n for n in self.exclude_cidrs if isinstance(n, ipaddress.IPv4Network)]
+        v6 = [n for n in self.exclude_cidrs if isinstance(n, ipaddress.IPv6Network)]
+        return (*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._port_problems(), *self._network_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _port_problems(self) -> list[str]:
+        listen = {port for _, port in self.listen}
+        problems = []
+        if len(listen) != 1 or listen == {0}:
+            problems.append("REMORA_LISTEN must name one port, the same for all its addresses")
+        own = listen | {port for _, port in self.session_listen}
+        if taken := sorted(own & set(self.ports)):
+            listed = ", ".join(str(port) for port in taken)
+            problems.append(f"REMORA_REDIRECT_PORTS names the sidecar's own port {listed}")
+        return problems
+
+    def _network_problems(self) -> list[str]:
+        whole = [network for network in self.excluded if network.prefixlen == 0]
+        return [f"REMORA_EXCLUDE_CIDRS excludes every address ({network})" for network in whole]
+
+
+def read_redirect_settings(
+    *, dns_servers: Sequence[Address] = (), **overrides: object
+) -> RedirectSettings:
+    """Read the environment; an override wins over its variable.
+
+    Args:
+        dns_servers: What agents may ask under the strict profile.
+        **overrides: Values by field name, in the form of the variables.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    try:
+        read = NetworkSettings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        raise ConfigError([_problem(detail) for detail in error.errors()]) from None
+    return RedirectSettings(
+        sidecar_uid=read.sidecar_uid,
+        listen_port=read.listen[0][1],
+        ports=read.ports,
+        profile=read.network_profile,
+        excluded=read.excluded,
+        dns_servers=tuple(dict.fromkeys(dns_servers)),
+    )
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    place = detail["loc"]
+    where = f"REMORA_{str(place[0]).upper()}" if place else "redirect rules"
+    return Problem(where, detail["msg"].removeprefix("Value error, "))
