@@ -1,0 +1,281 @@
+"""The composition root: builds every part of a sidecar from its settings and runs it.
+
+The only place that knows all the rooms. Tests, `remora sidecar` and `remora demo` use it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from remora import __version__
+from remora.client.target import AggregatorTarget
+from remora.clock import Clock, SystemClock
+from remora.errors import ConfigError, Problem
+from remora.records import Origin
+from remora.tasks import TaskOwner
+from remora_sidecar.addresses_file import Addresses, write_addresses
+from remora_sidecar.control.api import control_app
+from remora_sidecar.control.metrics import watch_spool
+from remora_sidecar.control.state import ControlState, Health, Holds
+from remora_sidecar.control.status import status_app
+from remora_sidecar.data_directory import DataDirectory, read_token
+from remora_sidecar.engine.listener import EngineListener
+from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.engine.opaque import OpaqueConnection, record_opaque
+from remora_sidecar.engine.parts import EngineParts
+from remora_sidecar.engine.pricing import PriceBook
+from remora_sidecar.engine.recorder import Recorder
+from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.upstream import Upstream, upstream_context
+from remora_sidecar.interceptor.authority import CertificateAuthority, LocalAuthority
+from remora_sidecar.interceptor.layers import DialGuard, Route
+from remora_sidecar.interceptor.listener import Interceptor
+from remora_sidecar.interceptor.trust_files import write_trust_files
+from remora_sidecar.model.handoff import Address, HandOffTable
+from remora_sidecar.netinit.dial_rule import may_dial
+from remora_sidecar.netinit.settings import read_redirect_settings
+from remora_sidecar.policy import PolicySnapshot, snapshot_from_documents
+from remora_sidecar.settings import SidecarSettings, format_address
+from remora_sidecar.spool.reporter import Reporter
+from remora_sidecar.spool.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+NO_AGGREGATOR = "none"
+FLUSH_S = 3.0
+
+
+@dataclass(slots=True)
+class Sidecar:
+    """A running sidecar.
+
+    Attributes:
+        proxy: Where explicit mode is served.
+        control: Where the control listener is.
+        status: Where the status listener is.
+        skipped: Addresses that the machine does not have.
+    """
+
+    settings: SidecarSettings
+    data: DataDirectory
+    authority: CertificateAuthority
+    parts: EngineParts
+    spool: Spool
+    reporter: Reporter | None
+    engine: EngineListener
+    interceptor: Interceptor
+    proxy: Address = ("", 0)
+    control: Address = ("", 0)
+    status: Address = ("", 0)
+    ready: bool = False
+    holds: Holds = field(default_factory=Holds)
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the sidecar can be reached."""
+        return Addresses(
+            proxy=format_address(self.proxy),
+            control=format_address(self.control),
+            status=format_address(self.status),
+            trust_dir=str(self.settings.trust_folder),
+            data_dir=str(self.settings.data_dir),
+        )
+
+    def health(self) -> Health:
+        """Tell whether agents are served, and what is degraded."""
+        problems = [self.spool.problem] if self.spool.problem else []
+        figures: dict[str, str | int | bool] = {
+            "version": __version__,
+            "spool_depth": self.spool.depth,
+            "records_unwritten": self.spool.unwritten_total,
+            "hand_offs": len(self.parts.table),
+        }
+        if self.reporter is not None:
+            figures["aggregator_connected"] = self.reporter.connected
+            figures["aggregator_version"] = self.reporter.aggregator_version
+            if not self.reporter.connected and self.reporter.problem:
+                problems.append(f"records wait in the spool: {self.reporter.problem}")
+        return Health(ready=self.ready, problems=tuple(problems), figures=figures)
+
+
+@asynccontextmanager
+async def running_sidecar(
+    settings: SidecarSettings, *, policy: PolicySnapshot | None = None, clock: Clock | None = None
+) -> AsyncIterator[Sidecar]:
+    """Build, start and finally stop a sidecar.
+
+    Raises:
+        ConfigError: Something in the settings can't be used.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        sidecar = await _build(stack, settings, policy or load_policy(settings), clock)
+        await _listen(stack, sidecar)
+        tasks = TaskOwner("sidecar")
+        stack.push_async_callback(tasks.aclose)
+        tasks.spawn(asyncio.to_thread(sidecar.parts.prices.load), name="load prices")
+        if sidecar.reporter is not None:
+            tasks.spawn(sidecar.reporter.run(), name="reporter")
+        write_addresses(sidecar.data.path, sidecar.addresses)
+        sidecar.ready = True
+        try:
+            yield sidecar
+        finally:
+            sidecar.ready = False
+            await _drain(sidecar)
+
+
+def load_policy(settings: SidecarSettings) -> PolicySnapshot:
+    """Read and compile the policy documents; raises ConfigError with every problem."""
+    from remora.policy.files import read_policy_files  # the one file-reading corner of the room
+
+    documents = read_policy_files(settings.policy) if settings.policy is not None else None
+    return snapshot_from_documents(documents, settings.labels, preset=settings.preset)
+
+
+async def _build(
+    stack: AsyncExitStack, settings: SidecarSettings, policy: PolicySnapshot, clock: Clock
+) -> Sidecar:
+    context = upstream_context(settings.upstream_ca)
+    data = stack.enter_context(DataDirectory.open(settings.data_dir))
+    authority = LocalAuthority.open(data.path, clock)
+    write_trust_files(settings.trust_folder, authority.root_pem, clock, data_dir=data.path)
+    spool = Spool.open(data.path / "spool.db", limit_bytes=settings.spool_bytes, clock=clock)
+    stack.callback(spool.close)
+    upstream = Upstream(context=context, connect_to=settings.connect_to)
+    stack.push_async_callback(upstream.aclose)
+    parts = _parts(settings, policy, clock, spool, upstream)
+    stack.push_async_callback(parts.tasks.aclose)
+    engine = EngineListener(parts)
+    interceptor = _interceptor(parts, authority, settings, await engine.start())
+    reporter = _reporter(settings, data, spool, clock)
+    return Sidecar(settings, data, authority, parts, spool, reporter, engine, interceptor)
+
+
+def _parts(
+    settings: SidecarSettings, policy: PolicySnapshot, clock: Clock, spool: Spool, upstream: Upstream
+) -> EngineParts:
+    metrics = EngineMetrics()
+    watch_spool(metrics.registry, spool)
+    return EngineParts(
+        clock=clock,
+        table=HandOffTable(),
+        policy=policy,
+        sessions=Sessions(clock.now_unix_ns()),
+        prices=PriceBook(),
+        recorder=Recorder(spool, metrics),
+        metrics=metrics,
+        upstream=upstream,
+        origin=Origin(
+            pod_name=settings.pod_name,
+            workload=settings.workload,
+            node=settings.node,
+            sidecar_version=__version__,
+        ),
+        dial_guard=_dial_guard(settings),
+        held_body_bytes=settings.held_body_bytes,
+        captured_body_bytes=settings.captured_body_bytes,
+        answer_headers=settings.answer_headers == "on",
+    )
+
+
+def _dial_guard(settings: SidecarSettings) -> DialGuard:
+    """In a pod, explicit connections reach no more than the redirect rules let through."""
+    if settings.mode == "explicit":
+        return lambda host, port: None
+    rules = read_redirect_settings()
+
+    return lambda host, port: dial_refusal(rules, host, port)
+
+
+def _interceptor(
+    parts: EngineParts, authority: CertificateAuthority, settings: SidecarSettings, engine: Address
+) -> Interceptor:
+    def make_route(mode: str) -> Route:
+        return Route(
+            policy=lambda: parts.policy,
+            tls_context=lambda name: authority.leaf(name).context,
+            engine=engine,
+            connect_to=settings.connect_to,
+            dial_guard=parts.dial_guard,
+            mode=mode,
+        )
+
+    def opaque_ended(seen: OpaqueConnection) -> None:
+        record_opaque(parts, seen)
+
+    return Interceptor(
+        table=parts.table, make_route=make_route, opaque_ended=opaque_ended, clock=parts.clock
+    )
+
+
+def _reporter(
+    settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock
+) -> Reporter | None:
+    if settings.aggregator == NO_AGGREGATOR:
+        return None
+    target = AggregatorTarget(
+        settings.aggregator, token_file=settings.aggregator_token_file, ca_file=settings.aggregator_ca
+    )
+    pod_uid = settings.pod_uid or data.installation_id
+    return Reporter(spool, target, pod_uid=pod_uid, sidecar_version=__version__, clock=clock)
+
+
+async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
+    settings, interceptor = sidecar.settings, sidecar.interceptor
+    stack.push_async_callback(interceptor.aclose)
+    await interceptor.listen(settings.mode, settings.listen)
+    if settings.mode == "transparent":
+        await interceptor.listen("explicit", [settings.session_listen])
+    sidecar.proxy = interceptor.addresses["explicit"][0]
+    state = _control_state(sidecar)
+    sidecar.control = await _serve(stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN")
+    sidecar.status = await _serve(stack, status_app(state), settings.status_listen, "REMORA_STATUS_LISTEN")
+
+
+def _control_state(sidecar: Sidecar) -> ControlState:
+    parts, settings = sidecar.parts, sidecar.settings
+    token_file = settings.admin_token_file
+    return ControlState(
+        clock=parts.clock,
+        sessions=parts.sessions,
+        health=sidecar.health,
+        policy_view=lambda: parts.policy.view(),
+        metrics=parts.metrics.registry,
+        admin_token=read_token(token_file) if token_file else sidecar.data.admin_token,
+        trust_dir=settings.trust_folder,
+        proxy_address=format_address(sidecar.proxy),
+        mode=settings.mode,
+        version=__version__,
+        holds=sidecar.holds,
+    )
+
+
+async def _serve(
+    stack: AsyncExitStack, app: web.Application, address: Address, setting: str
+) -> Address:
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1.0
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, *address)
+    try:
+        await site.start()
+    except OSError as error:
+        what = f"{format_address(address)} can't be listened on: {error.strerror or error}"
+        raise ConfigError([Problem(setting, what)]) from error
+    bound: Address = runner.addresses[0][:2]
+    return bound
+
+
+async def _drain(sidecar: Sidecar) -> None:
+    """Let calls in flight end, cut the rest, deliver what can be delivered."""
+    sidecar.interceptor.stop_listening()
+    await sidecar.engine.aclose(sidecar.settings.drain_s)
+    if sidecar.reporter is not None:
+        await sidecar.reporter.flush(min(FLUSH_S, sidecar.settings.drain_s))

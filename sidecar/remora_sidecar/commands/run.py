@@ -1,0 +1,110 @@
+"""`remora run -- CMD`: run a program with its LLM calls intercepted, and sum them up."""
+
+import signal
+import subprocess  # noqa: S404 - running a program is this command's task
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from remora.errors import ConfigError, Unavailable
+
+_SETTLE_S = 2.0
+
+
+@click.command(name="run", context_settings={"ignore_unknown_options": True})
+@click.option("--no-summary", is_flag=True, help="Say nothing at the end.")
+@click.option("--data-id", default="", help="Which datapoint or user task the calls belong to.")
+@click.option("--combo-id", default="", help="Which combination of models the calls belong to.")
+@click.option("--agent-id", default="", help="Which agent role makes the calls.")
+@click.option("--task", "task_id", default="", help="Which task the calls belong to.")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
+def command(
+    *, no_summary: bool, data_id: str, combo_id: str, agent_id: str, task_id: str, program: tuple[str, ...]
+) -> None:
+    """Run CMD with its LLM calls intercepted; exits with CMD's exit code.
+
+    A sidecar is started for it, or the one that already runs is used. Variables that CMD's
+    environment sets already are left as they are, and named.
+    """
+    fields = {"data_id": data_id, "combo_id": combo_id, "agent_id": agent_id, "task_id": task_id}
+    try:
+        sys.exit(_run(program, {name: v for name, v in fields.items() if v}, no_summary))
+    except ConfigError as error:
+        _fail("remora run can't start", "\n".join(f"  {problem}" for problem in error.problems))
+    except Unavailable as error:
+        _fail("remora run can't start", f"  {error}")
+
+
+def _fail(what: str, why: str) -> None:
+    click.echo(f"{what}:\n{why}", err=True)
+    sys.exit(2)
+
+
+def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> int:
+    from remora.trust import agent_environment
+    from remora_sidecar.commands.control_client import ControlClient
+    from remora_sidecar.commands.local_sidecar import current_environment, find_or_start
+    from remora_sidecar.commands.run_summary import print_summary
+
+    environment = current_environment()
+    addresses, _ = find_or_start(environment)
+    with ControlClient(addresses.control) as control:
+        session = control.open_session(fields)
+        session_id = str(session["session_id"])
+        control.hold(session_id)
+        plan = agent_environment(Path(addresses.trust_dir), str(session["proxy_url"]), environment)
+        for name, reason in plan.kept:
+            click.echo(f"remora: {name} is set already and left alone: {reason}", err=True)
+        started = time.monotonic()
+        exit_code = run_program(program, {**environment, **plan.added})
+        if not no_summary:
+            wall_s = time.monotonic() - started
+            print_summary(_settled(control, session_id), wall_s)
+    return exit_code
+
+
+def run_program(program: tuple[str, ...], environment: Mapping[str, str]) -> int:
+    """Run a program to its end, passing on signals; 127 or 126 if it can't be run."""
+    try:
+        child = subprocess.Popen(program, env=environment)  # noqa: S603 - the user's own command
+    except FileNotFoundError:
+        click.echo(f"remora run: {program[0]}: no such program", err=True)
+        return 127
+    except OSError as error:
+        click.echo(f"remora run: {program[0]}: {error.strerror}", err=True)
+        return 126
+    with _signals_passed_to(child):
+        code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _signals_passed_to(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Ctrl-C reaches the child by the terminal; SIGTERM and SIGHUP are passed on."""
+    previous = {
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number)),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, lambda number, _: child.send_signal(number)),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _settled(control: object, session_id: str) -> dict[str, object]:
+    """Read the totals once the last calls of the ended program are recorded."""
+    from remora_sidecar.commands.control_client import ControlClient
+
+    assert isinstance(control, ControlClient)  # noqa: S101 - narrows for the checker
+    deadline = time.monotonic() + _SETTLE_S
+    session = control.read_session(session_id)
+    while session["in_flight"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+        session = control.read_session(session_id)
+    return session

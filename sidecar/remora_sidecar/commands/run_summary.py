@@ -1,0 +1,69 @@
+"""The few lines that `remora run` ends with."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_summary(session: Mapping[str, Any], wall_s: float) -> None:
+    """Print a session's totals to stderr."""
+    console = Console(stderr=True, highlight=False)
+    models: Mapping[str, Mapping[str, Any]] = session["models"]
+    if not models:
+        console.print(
+            f"remora: no LLM call was seen in {wall_s:.1f} s. Programs that ignore proxy variables "
+            "pass by; docs/trust.md lists what each runtime needs.",
+        )
+        return
+    console.print(_table(models))
+    console.print(Text(_closing(session, models, wall_s)))
+
+
+def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="LLM calls", title_justify="left", box=None, pad_edge=False)
+    for heading, justify in (
+        ("model", "left"), ("calls", "right"), ("errors", "right"), ("tokens in", "right"),
+        ("tokens out", "right"), ("cost", "right"), ("mean latency", "right"),
+    ):  # fmt: skip
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # the two literals above
+    for model, totals in models.items():
+        table.add_row(
+            model,
+            str(totals["calls"]),
+            str(totals["errors"] or "-"),
+            f"{totals['input_tokens']:,}",
+            f"{totals['output_tokens']:,}",
+            _cost(totals),
+            f"{totals['latency_s'] / totals['calls']:.2f} s",
+        )
+    return table
+
+
+def _cost(totals: Mapping[str, Any]) -> str:
+    if totals["cost_usd"] is None:
+        return "unknown" if totals["unpriced"] else "-"
+    text = money(Decimal(totals["cost_usd"]))
+    return f"{text} + unknown" if totals["unpriced"] else text
+
+
+def money(usd: Decimal) -> str:
+    """Write a sum as a person reads it: four digits that count for small ones."""
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4g}" if usd else "$0"
+
+
+def _closing(
+    session: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]], wall_s: float
+) -> str:
+    calls = sum(totals["calls"] for totals in models.values())
+    costs = [Decimal(totals["cost_usd"]) for totals in models.values() if totals["cost_usd"]]
+    parts = [f"{calls} call{'s' if calls != 1 else ''} in {wall_s:.1f} s"]
+    if costs:
+        parts.append(f"{money(sum(costs, Decimal(0)))} in all")
+    unread = sum(totals["unread_usage"] for totals in models.values())
+    if unread:
+        parts.append(f"usage of {unread} could not be read")
+    return f"{', '.join(parts)}; remora records --session {session['session_id']}"

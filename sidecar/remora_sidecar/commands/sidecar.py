@@ -1,0 +1,80 @@
+"""`remora sidecar`: run one sidecar until told to stop."""
+
+import asyncio
+import signal
+import sys
+
+from typing import TYPE_CHECKING
+
+import click
+
+from remora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from remora_sidecar.assembly import Sidecar
+    from remora_sidecar.settings import SidecarSettings
+
+
+FIRST_HOLD_S = 30.0
+"""A lingering sidecar that nobody came to stops after so long."""
+
+
+@click.command(name="sidecar")
+@click.option("--ready-json", is_flag=True, help="Print one JSON line with the addresses when ready.")
+def command(ready_json: bool) -> None:
+    """Run a sidecar. Everything is set by REMORA_* variables; docs/settings.md lists them."""
+    from remora_sidecar.logs import configure_logs
+    from remora_sidecar.settings import read_settings
+
+    try:
+        settings = read_settings()
+        configure_logs(settings.log_level)
+        asyncio.run(_run(settings, ready_json))
+    except ConfigError as error:
+        click.echo(f"remora sidecar can't start:\n{_indented(error)}", err=True)
+        sys.exit(2)
+
+
+def _indented(error: ConfigError) -> str:
+    return "\n".join(f"  {problem}" for problem in error.problems)
+
+
+async def _run(settings: "SidecarSettings", ready_json: bool) -> None:
+    from remora_sidecar.assembly import running_sidecar
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running_sidecar(settings) as sidecar:
+        _say_ready(sidecar, ready_json)
+        if settings.linger_s is None:
+            await stop.wait()
+        else:
+            await _stopped_or_left(stop, sidecar, settings.linger_s)
+
+
+async def _stopped_or_left(stop: asyncio.Event, sidecar: "Sidecar", linger_s: float) -> None:
+    gone = sidecar.holds.all_gone(first_within_s=FIRST_HOLD_S, linger_s=linger_s)
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(gone)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _say_ready(sidecar: "Sidecar", ready_json: bool) -> None:
+    from remora_sidecar.settings import format_address
+
+    addresses = sidecar.addresses
+    if ready_json:
+        click.echo(addresses.text())
+        return
+    listed = ", ".join(
+        format_address(address)
+        for mode in sidecar.interceptor.addresses.values()
+        for address in mode
+    )
+    click.echo(f"remora sidecar ready ({sidecar.settings.mode}): {listed}", err=True)
+    click.echo(f"  control {addresses.control}, status {addresses.status}", err=True)
+    click.echo(f"  trust files for agents in {addresses.trust_dir}", err=True)

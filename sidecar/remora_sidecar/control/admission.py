@@ -1,0 +1,47 @@
+"""Who may make a control call. Pure.
+
+*Status* calls are anyone's. *Session* calls are refused to browsers: with an Origin
+header (a page's script), or with a Host that is not loopback (DNS rebinding). *Admin*
+calls need, besides, the token that only the sidecar's owner can read.
+"""
+
+import hmac
+from collections.abc import Mapping
+from enum import Enum
+
+from remora_sidecar.engine.refusal import Refusal
+from remora_sidecar.model.authority_form import split_authority
+
+_LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
+
+
+class Kind(Enum):
+    """The three kinds of control calls."""
+
+    STATUS = "status"
+    SESSION = "session"
+    ADMIN = "admin"
+
+
+def admit(kind: Kind, headers: Mapping[str, str], admin_token: str) -> Refusal | None:
+    """Return why the call is refused, or None if it may go on."""
+    if kind is Kind.STATUS:
+        return None
+    if "Origin" in headers:
+        return _forbidden("web pages may not make control calls (the request carries an Origin)")
+    host = split_authority(headers.get("Host", ""), 80)
+    if host is None or host[0] not in _LOOPBACK_NAMES:
+        return _forbidden("control calls must name a loopback Host")
+    if kind is Kind.ADMIN and not _has_token(headers.get("Authorization", ""), admin_token):
+        message = "this is an admin call: send `Authorization: Bearer` with the token of REMORA_ADMIN_TOKEN_FILE"
+        return Refusal(401, "authentication_error", "ADMIN_TOKEN_REQUIRED", message)
+    return None
+
+
+def _has_token(authorization: str, admin_token: str) -> bool:
+    scheme, _, token = authorization.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), admin_token.encode())
+
+
+def _forbidden(message: str) -> Refusal:
+    return Refusal(403, "forbidden", "FORBIDDEN", message)

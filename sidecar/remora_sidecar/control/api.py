@@ -1,0 +1,152 @@
+"""The control listener: our JSON API under ``/v1/``; the root paths are reserved.
+
+Root paths will be the published tracker's protocol; until that is served they answer 404
+and say so.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from remora.trust import agent_environment
+from remora_sidecar.control.admission import Kind, admit
+from remora_sidecar.control.session_view import NewSession, session_view
+from remora_sidecar.control.state import ControlState
+from remora_sidecar.engine.refusal import Refusal, bad_request
+from remora_sidecar.engine.sessions import Session
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_STATE = web.AppKey("state", ControlState)
+_MAX_BODY_BYTES = 64 * 1024
+
+
+def control_app(state: ControlState) -> web.Application:
+    """Make the control listener's application."""
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_errors_are_json])
+    app[_STATE] = state
+    app.router.add_get("/v1/status", _guarded(Kind.STATUS, _status))
+    app.router.add_post("/v1/sessions", _guarded(Kind.SESSION, _open_session))
+    app.router.add_get("/v1/sessions/{id}", _guarded(Kind.SESSION, _read_session))
+    app.router.add_delete("/v1/sessions/{id}", _guarded(Kind.SESSION, _end_session))
+    app.router.add_get("/v1/sessions/{id}/hold", _guarded(Kind.SESSION, _hold_session))
+    app.router.add_get("/v1/env", _guarded(Kind.SESSION, _environment))
+    app.router.add_get("/v1/sessions", _guarded(Kind.ADMIN, _list_sessions))
+    app.router.add_get("/v1/policy", _guarded(Kind.ADMIN, _policy))
+    app.router.add_route("*", "/{rest:.*}", _guarded(Kind.SESSION, _not_here))
+    return app
+
+
+def _guarded(kind: Kind, handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        refusal = admit(kind, request.headers, request.app[_STATE].admin_token)
+        return _refused(refusal) if refusal is not None else await handler(request)
+
+    return guarded
+
+
+@web.middleware
+async def _errors_are_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _refused(bad_request(error.reason, error.status))
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    return web.json_response(
+        {"error": {"code": refusal.code, "message": refusal.message}}, status=refusal.status
+    )
+
+
+async def _status(request: web.Request) -> web.Response:
+    state = request.app[_STATE]
+    return web.json_response({"version": state.version, "mode": state.mode, "ready": state.health().ready})
+
+
+async def _open_session(request: web.Request) -> web.Response:
+    state = request.app[_STATE]
+    try:
+        asked = NewSession.model_validate_json(await request.read() or b"{}")
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return _refused(bad_request(f"the session can't be opened: {problems}"))
+    fields = {name: value for name, value in asked.model_dump().items() if value}
+    session = state.sessions.open(state.clock.now_unix_ns(), **fields)
+    return web.json_response(_opened(session, state), status=201)
+
+
+def _opened(session: Session, state: ControlState) -> dict[str, Any]:
+    return {**session_view(session), "proxy_url": _proxy_url(session.session_id, state)}
+
+
+def _proxy_url(session_id: str, state: ControlState) -> str:
+    return f"http://{session_id}@{state.proxy_address}"
+
+
+def _session(request: web.Request) -> Session | None:
+    return request.app[_STATE].sessions.get(request.match_info["id"])
+
+
+async def _read_session(request: web.Request) -> web.Response:
+    session = _session(request)
+    return _unknown_session() if session is None else web.json_response(session_view(session))
+
+
+async def _end_session(request: web.Request) -> web.Response:
+    session = _session(request)
+    if session is None or not request.app[_STATE].sessions.end(session.session_id):
+        return _unknown_session()
+    return web.json_response(session_view(session))
+
+
+async def _hold_session(request: web.Request) -> web.StreamResponse:
+    """Keep a session open for as long as this connection stands; then end it."""
+    session = _session(request)
+    if session is None:
+        return _unknown_session()
+    state = request.app[_STATE]
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(b"held\n")
+    closed = asyncio.get_running_loop().create_future()
+    with state.holds, contextlib.suppress(asyncio.CancelledError):
+        await closed  # aiohttp cancels the handler when the connection goes
+    state.sessions.end(session.session_id)
+    return response
+
+
+def _unknown_session() -> web.Response:
+    return _refused(Refusal(404, "not_found", "UNKNOWN_SESSION", "there is no session of this id here"))
+
+
+async def _environment(request: web.Request) -> web.Response:
+    """Answer the variables a child process needs; ``existing`` in the query is not read here."""
+    state = request.app[_STATE]
+    session_id = request.query.get("session", "")
+    if session_id and state.sessions.get(session_id) is None:
+        return _unknown_session()
+    proxy_url = _proxy_url(session_id, state) if session_id else f"http://{state.proxy_address}"
+    plan = agent_environment(state.trust_dir, proxy_url, {})
+    return web.json_response({"env": dict(plan.added)})
+
+
+async def _list_sessions(request: web.Request) -> web.Response:
+    sessions = request.app[_STATE].sessions.all()
+    return web.json_response({"sessions": [session_view(session) for session in sessions]})
+
+
+async def _policy(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_STATE].policy_view(), dumps=lambda v: json.dumps(v, default=str))
+
+
+async def _not_here(request: web.Request) -> web.Response:
+    if request.path.startswith("/v1/"):
+        message = "there is no such call; docs/control.md lists them"
+    else:
+        message = "the root paths are reserved for the tracker's protocol, which is not served yet; use /v1/"
+    return _refused(Refusal(404, "not_found", "NOT_FOUND", message))

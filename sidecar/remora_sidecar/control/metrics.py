@@ -1,0 +1,59 @@
+"""The spool's state as metrics, read when a scrape comes."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class SpoolFigures(Protocol):
+    """What the spool counts."""
+
+    unwritten_total: int
+    lost_total: int
+
+    @property
+    def depth(self) -> int:
+        """Records waiting."""
+        ...
+
+    @property
+    def refused_total(self) -> int:
+        """Records the aggregator will never take."""
+        ...
+
+    @property
+    def shed_bodies_total(self) -> int:
+        """Records whose bodies were shed."""
+        ...
+
+    @property
+    def shed_records_total(self) -> int:
+        """Records shed whole."""
+        ...
+
+
+class _SpoolCollector(Collector):
+    def __init__(self, spool: SpoolFigures) -> None:
+        self._spool = spool
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        spool = self._spool
+        yield GaugeMetricFamily("remora_spool_depth", "Records waiting for the aggregator.", spool.depth)
+        counters = {
+            "unwritten": ("Records that the spool's file did not take at once.", spool.unwritten_total),
+            "lost": ("Records that could not be kept in any form.", spool.lost_total),
+            "refused": ("Records that the aggregator refused.", spool.refused_total),
+            "shed_bodies": ("Records whose bodies were shed for room.", spool.shed_bodies_total),
+            "shed_records": ("Records shed whole for room.", spool.shed_records_total),
+        }
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(f"remora_spool_{name}", text, value)
+
+
+def watch_spool(registry: CollectorRegistry, spool: SpoolFigures) -> None:
+    """Add the spool's figures to a registry."""
+    registry.register(_SpoolCollector(spool))

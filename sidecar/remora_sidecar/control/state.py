@@ -1,0 +1,76 @@
+"""What the control and status listeners show of the running sidecar."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from remora.clock import Clock
+from remora_sidecar.engine.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether agents can be served, and what a person should look at.
+
+    Attributes:
+        ready: Agents' connections are taken.
+        problems: What is degraded though calls go on, such as a full disk.
+        figures: Numbers and texts for a person: spool depth, connections, versions.
+    """
+
+    ready: bool
+    problems: tuple[str, ...]
+    figures: Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlState:
+    """Everything the listeners need, given by the composition root.
+
+    Attributes:
+        proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
+        holds: Programs that keep a session open; a sidecar may end when the last has gone.
+    """
+
+    clock: Clock
+    sessions: Sessions
+    health: Callable[[], Health]
+    policy_view: Callable[[], Mapping[str, object]]
+    metrics: CollectorRegistry
+    admin_token: str
+    trust_dir: Path
+    proxy_address: str
+    mode: str
+    version: str
+    holds: "Holds"
+
+
+class Holds:
+    """Counts the programs that hold a session, and wakes who waits for a change."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.count = 0
+        self.changed = asyncio.Event()
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self.changed.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
+        self.changed.set()
+
+    async def all_gone(self, *, first_within_s: float, linger_s: float) -> None:
+        """Wait until nobody holds a session for ``linger_s``, or nobody came in time."""
+        wait_s = first_within_s
+        while True:
+            self.changed.clear()
+            try:
+                await asyncio.wait_for(self.changed.wait(), None if self.count else wait_s)
+            except TimeoutError:
+                return
+            wait_s = linger_s

@@ -1,0 +1,164 @@
+"""The agent's end of a call: exact heads and framing onto aiohttp's server protocol.
+
+aiohttp's ``StreamResponse`` adds Date, Server and Content-Type and rewrites names; rule 1
+forbids that, so heads and chunks are written here and aiohttp keeps the parsing, the
+pipelining and the life of the connection.
+"""
+
+from enum import Enum
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_protocol import RequestHandler
+
+from remora_sidecar.engine.headers import RawHeaders, serialized
+from remora_sidecar.engine.refusal import Refusal
+
+_NO_BODY_STATUS = frozenset({204, 304})
+
+
+class Framing(Enum):
+    """How the answer's body is delimited towards the agent."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    CLOSE = "close"
+
+
+class Carried(web.StreamResponse):
+    """Tells aiohttp that the answer was written already, and whether to keep the connection."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        """Note whether the connection can carry another request."""
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Do nothing: the head is out."""
+        return None
+
+    async def write_eof(self, data: bytes | bytearray | memoryview = b"") -> None:
+        """Do nothing: the body is out."""
+
+
+class AgentRequest(web.BaseRequest):
+    """A request with its target exactly as the agent wrote it."""
+
+    @property
+    def target(self) -> str:
+        """The request target as it stood on the request line."""
+        return self._message.path
+
+
+class AgentSide:
+    """Writes one answer to the agent."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        """Take the request whose answer this is."""
+        self._protocol: RequestHandler = request.protocol
+        self._is_http10 = request.version < (1, 1)
+        self._method = request.method
+        self.keep_alive = request.keep_alive
+        self.framing = Framing.NONE
+        self.started = False
+        self._pending = b""
+
+    def frame(self, status: int, length: int | None) -> Framing:
+        """Choose the framing of an answer whose length is known, or not (None)."""
+        if self._method == hdrs.METH_HEAD or status in _NO_BODY_STATUS or status == 101:
+            self.framing = Framing.NONE
+        elif length is not None:
+            self.framing = Framing.LENGTH
+        elif self._is_http10:
+            self.framing = Framing.CLOSE
+            self.keep_alive = False
+        else:
+            self.framing = Framing.CHUNKED
+        return self.framing
+
+    def start(self, status: int, reason: str, headers: RawHeaders) -> None:
+        """Hold the head back until the first body bytes or `flush`, to send them as one."""
+        fields = list(headers)
+        if self.framing is Framing.CHUNKED:
+            fields.append((b"Transfer-Encoding", b"chunked"))
+        if not self.keep_alive:
+            fields.append((b"Connection", b"close"))
+        elif self._is_http10:
+            fields.append((b"Connection", b"keep-alive"))
+        line = f"HTTP/1.1 {status} {reason}".encode("utf-8", "surrogateescape")
+        self._pending = serialized(line, fields)
+
+    def write(self, chunk: bytes, *, last: bool = False) -> None:
+        """Send the next bytes of the body; ``last`` ends the body with them.
+
+        Raises:
+            ConnectionResetError: The agent is gone.
+        """
+        data = self._framed(chunk)
+        if last and self.framing is Framing.CHUNKED:
+            data += b"0\r\n\r\n"
+        self._send(data)
+
+    def _framed(self, chunk: bytes) -> bytes:
+        if not chunk or self.framing is Framing.NONE:
+            return b""
+        if self.framing is Framing.CHUNKED:
+            return b"%x\r\n%b\r\n" % (len(chunk), chunk)
+        return chunk
+
+    def flush(self) -> None:
+        """Send the head if it is still held back."""
+        if self._pending:
+            self._send(b"")
+
+    def interim_continue(self) -> None:
+        """Tell the agent to send its body (RFC 9110 §15.2.1)."""
+        self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _send(self, data: bytes) -> None:
+        transport = self._protocol.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the agent closed the connection")
+        if self._pending:
+            self.started = True
+            data, self._pending = self._pending + data, b""
+        if data:
+            transport.write(data)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the agent reads more slowly than the provider sends."""
+        return self._protocol.writing_paused
+
+    async def drain(self) -> None:
+        """Wait until the agent has read enough."""
+        await self._protocol._drain_helper()
+
+    def cut(self) -> None:
+        """Close after what was written, without the body's end, so that a cut looks like one."""
+        self.keep_alive = False
+        transport = self._protocol.transport
+        if transport is None:
+            return
+        if self.framing is Framing.CLOSE:  # a close would look like the end: reset instead
+            transport.abort()
+        else:
+            transport.close()
+
+    def refuse(self, refusal: Refusal, call_id: str = "") -> None:
+        """Give an answer of our own; nothing, if an answer was begun already."""
+        if self.started:
+            return
+        body = refusal.body(call_id)
+        headers = [*refusal.headers(), (b"Content-Length", b"%d" % len(body))]
+        if call_id:
+            headers.append((b"remora-call-id", call_id.encode()))
+        self.frame(refusal.status, len(body))
+        self.start(refusal.status, HTTPStatus(refusal.status).phrase, headers)
+        self.write(body, last=True)
+
+    def carried(self) -> Carried:
+        """What the handler gives back to aiohttp."""
+        return Carried(keep_alive=self.keep_alive)

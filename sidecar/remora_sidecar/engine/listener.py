@@ -1,0 +1,142 @@
+"""The engine's listener on loopback: takes only connections that the interceptor handed off."""
+
+import asyncio
+import logging
+import socket
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
+from remora_sidecar.engine.call import Call
+from remora_sidecar.engine.forward import forward
+from remora_sidecar.engine.parts import EngineParts
+from remora_sidecar.engine.refusal import Refusal, misdirected, no_provider
+from remora_sidecar.engine.target import Target, locate
+from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
+from remora_sidecar.model.handoff import Address, HandOff
+
+logger = logging.getLogger(__name__)
+
+_SILENT = logging.getLogger("remora_sidecar.engine.http")
+_SILENT.disabled = True  # aiohttp's own words quote what the agent sent
+
+_IDLE_AGENT_S = 3600.0
+
+
+class _AgentProtocol(RequestHandler):
+    """aiohttp's server protocol with errors in our words."""
+
+    def handle_error(
+        self, request: AgentRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer malformed HTTP; what it was is not quoted."""
+        agent = AgentSide(request)
+        agent.keep_alive = False
+        text = "the request is not valid HTTP/1.1" if status < 500 else "the call failed inside Remora"
+        if exc is not None and status >= 500:
+            logger.error("carrying a call failed: %s", type(exc).__name__, exc_info=exc)
+        kind = "invalid_request_error" if status < 500 else "api_error"
+        agent.refuse(Refusal(status, kind, "BAD_REQUEST" if status < 500 else "INTERNAL", text))
+        self.force_close_after_write()
+        return agent.carried()
+
+    def force_close_after_write(self) -> None:
+        """Take no further request on this connection."""
+        self.close()
+
+
+class _AgentServer(web.Server):
+    """Makes our protocol for each connection."""
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of a new connection."""
+        return _AgentProtocol(self, loop=asyncio.get_running_loop(), **self._kwargs)
+
+
+class EngineListener:
+    """Serves the interceptor's connections."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        """Take what the engine's calls need."""
+        self._parts = parts
+        self._server: asyncio.Server | None = None
+        self._web: _AgentServer | None = None
+
+    async def start(self) -> Address:
+        """Listen on a free port of loopback and say which."""
+        self._web = _AgentServer(
+            self._handle,
+            request_factory=_request,
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            logger=_SILENT,
+            keepalive_timeout=_IDLE_AGENT_S,
+            tcp_keepalive=False,
+            lingering_time=0,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+            max_headers=MAX_HEADER_FIELDS,
+            read_bufsize=64 * 1024,
+        )
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._web, "127.0.0.1", 0, family=socket.AF_INET, backlog=1024
+        )
+        address: Address = self._server.sockets[0].getsockname()
+        return address
+
+    async def _handle(self, request: AgentRequest) -> web.StreamResponse:
+        hand_off = self._handed_off(request)
+        if hand_off is None:
+            self._parts.metrics.not_handed_off.inc()
+            logger.warning("a connection to the engine that was not handed off was closed")
+            agent = AgentSide(request)
+            agent.cut()
+            return agent.carried()
+        target = locate(request.method, request.target, request.raw_headers, hand_off)
+        if isinstance(target, Refusal):
+            return self._refuse(request, target)
+        return await self._route(request, target, hand_off)
+
+    def _handed_off(self, request: AgentRequest) -> HandOff | None:
+        peer = request.protocol.peername
+        return self._parts.table.get(tuple(peer[:2])) if isinstance(peer, tuple) else None
+
+    async def _route(
+        self, request: AgentRequest, target: Target, hand_off: HandOff
+    ) -> web.StreamResponse:
+        policy = self._parts.policy
+        if target.scheme == "https":
+            provider = policy.tls_provider(target.host)
+        else:
+            provider = policy.plain_provider(target.host, target.port)
+        if provider is not None:
+            with self._parts.metrics.in_flight.track_inprogress():
+                return await Call(self._parts, request, target, provider, hand_off).run()
+        if target.scheme == "https":  # policy changed under an open connection
+            return self._refuse(request, misdirected(target.host, hand_off.tls_name))
+        if hand_off.destination:
+            return self._refuse(request, no_provider(target.host))
+        return await forward(self._parts, request, target)
+
+    def _refuse(self, request: AgentRequest, refusal: Refusal) -> web.StreamResponse:
+        self._parts.metrics.refused.labels(refusal.code).inc()
+        agent = AgentSide(request)
+        agent.keep_alive = not request.body_exists and agent.keep_alive
+        agent.refuse(refusal)
+        return agent.carried()
+
+    async def aclose(self, drain_s: float) -> None:
+        """Stop listening; calls in flight get ``drain_s`` to end, then are cut."""
+        self._parts.stopping = True
+        if self._server is not None:
+            self._server.close()
+        if self._web is not None:
+            await self._web.shutdown(drain_s)
+
+
+def _request(*args: object) -> AgentRequest:
+    message, payload, protocol, writer, task = args
+    return AgentRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())  # type: ignore[arg-type]

@@ -1,0 +1,209 @@
+"""What is seen of one call while it is carried, and the record it becomes.
+
+Filled by the carrier as things happen; knows no socket and no loop. The carrier decides
+when the record is due: before the answer's last byte leaves.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from remora.clock import Clock
+from remora.records import (
+    PARSE_FAILED_MODEL,
+    Attempt,
+    Attribution,
+    Body,
+    CallError,
+    CallRecord,
+    EndReason,
+    Origin,
+)
+from remora_sidecar.dialects.base import AnswerFacts, AnswerReader, CallRequest, Completeness
+from remora_sidecar.engine.pricing import PriceBook
+from remora_sidecar.model.exchange import Headers, header
+
+_REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
+_ERROR_TEXT_LIMIT = 2000
+
+
+@dataclass(slots=True)
+class BodyCapture:
+    """Keeps the first bytes of a body, up to a limit; a limit of 0 keeps nothing."""
+
+    limit: int
+    total: int = 0
+    _kept: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body as they are on the wire."""
+        self.total += len(data)
+        room = self.limit - len(self._kept)
+        if room > 0:
+            self._kept += data[:room]
+
+    def body(self, content_type: str) -> Body | None:
+        """Give what was kept; None if capture is off or nothing came."""
+        if self.limit == 0 or self.total == 0:
+            return None
+        return Body(
+            content=bytes(self._kept),
+            original_bytes=self.total,
+            truncated=self.total > len(self._kept),
+            content_type=content_type,
+        )
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Adds up the time in which Remora waited for somebody else."""
+
+    clock: Clock
+    total_s: float = 0.0
+    _since: float = 0.0
+
+    def __enter__(self) -> None:
+        self._since = self.clock.monotonic_s()
+
+    def __exit__(self, *_: object) -> None:
+        self.total_s += self.clock.monotonic_s() - self._since
+
+
+@dataclass(slots=True)
+class Observation:
+    """One call as seen so far."""
+
+    call_id: str
+    clock: Clock
+    started_unix_ns: int
+    started_s: float
+    origin: Origin
+    attribution: Attribution
+    provider: str
+    price_id: str | None
+    dialect: str
+    method: str
+    url: str
+    request_capture: BodyCapture
+    response_capture: BodyCapture
+    capture: str
+    waiting: Waiting
+    request: CallRequest = field(default_factory=lambda: CallRequest(operation=""))
+    request_content_type: str = ""
+    opaque: bool = False
+    notes: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    status_code: int = 0
+    answer_headers: Headers = ()
+    reader: AnswerReader | None = None
+    first_output_s: float | None = None
+    attempt_started_s: float = 0.0
+    reused_connection: bool = False
+    decoding_problem: str = ""
+
+    def note(self, text: str) -> None:
+        """Keep a remark that no field of the record can carry."""
+        self.notes.append(text)
+
+    def output_seen(self) -> None:
+        """Note the time of the first real output; later calls change nothing."""
+        if self.first_output_s is None:
+            self.first_output_s = self.clock.monotonic_s() - self.started_s
+
+    def attempt_ended(self, status: int, error: CallError | None = None) -> None:
+        """Note how the try that began at ``attempt_started_s`` ended."""
+        self.attempts.append(
+            Attempt(
+                provider=self.provider,
+                model=self.request.model,
+                status_code=status,
+                duration_s=self.clock.monotonic_s() - self.attempt_started_s,
+                error=error,
+                reused_connection=self.reused_connection,
+            )
+        )
+
+    def record(
+        self, prices: PriceBook, end_reason: EndReason, error: CallError | None = None
+    ) -> CallRecord:
+        """Make the record of the call as it ended."""
+        latency_s = self.clock.monotonic_s() - self.started_s
+        facts = self._facts()
+        end_reason = _settled(end_reason, facts)
+        error = error or self._error(facts, end_reason)
+        model = facts.model or self.request.model
+        if facts.usage is None and facts.usage_problem and not self.request.model:
+            model = model or PARSE_FAILED_MODEL
+        cost = None
+        if facts.usage is not None and model:
+            cost = prices.cost(
+                self.price_id, model, facts.usage, self.started_unix_ns, service_tier=facts.service_tier
+            )
+        return CallRecord(
+            call_id=self.call_id,
+            started_unix_ns=self.started_unix_ns,
+            provider=self.provider,
+            dialect=self.dialect,
+            operation=self.request.operation,
+            method=self.method,
+            url=self.url,
+            attribution=self.attribution,
+            origin=self.origin,
+            requested_model=self.request.model,
+            sent_model=self.request.model,
+            response_model=facts.model or (model if model == PARSE_FAILED_MODEL else ""),
+            stream=self.request.stream,
+            status_code=self.status_code,
+            end_reason=end_reason,
+            finish_reason=facts.finish_reason,
+            error=error,
+            response_id=facts.response_id,
+            provider_request_id=_request_id(self.answer_headers),
+            tool_names=facts.tool_names,
+            usage=facts.usage,
+            cost=cost,
+            latency_s=latency_s,
+            ttft_s=self.first_output_s,
+            overhead_s=max(0.0, latency_s - self.waiting.total_s),
+            request_bytes=self.request_capture.total,
+            response_bytes=self.response_capture.total,
+            opaque=self.opaque,
+            attempts=tuple(self.attempts),
+            notes=tuple(self.notes),
+            capture=self.capture,
+            request_body=self.request_capture.body(self.request_content_type),
+            response_body=self.response_capture.body(header(self.answer_headers, b"content-type") or ""),
+        )
+
+    def _facts(self) -> AnswerFacts:
+        facts = self.reader.finish() if self.reader is not None else AnswerFacts()
+        if not self.decoding_problem:
+            return facts
+        self.note(f"the answer could not be decoded for reading: {self.decoding_problem}")
+        return replace(facts, completeness=Completeness.UNKNOWN)
+
+    def _error(self, facts: AnswerFacts, end_reason: EndReason) -> CallError | None:
+        if facts.error is not None:
+            return facts.error
+        if self.status_code >= 400:
+            return CallError("http_error", f"HTTP {self.status_code}")
+        if end_reason is not EndReason.COMPLETED:
+            return None
+        if facts.usage is None and facts.usage_problem and self.request.states_usage and self.status_code:
+            text = f"token usage could not be read: {facts.usage_problem}"
+            return CallError("usage_unreadable", text[:_ERROR_TEXT_LIMIT])
+        return None
+
+
+def _settled(end_reason: EndReason, facts: AnswerFacts) -> EndReason:
+    """An answer whose own format says that it was cut was cut, however the connection ended."""
+    if end_reason is EndReason.COMPLETED and facts.completeness is Completeness.CUT:
+        return EndReason.PROVIDER_CUT
+    if end_reason is EndReason.CLIENT_GONE and facts.completeness is Completeness.WHOLE:
+        return EndReason.COMPLETED
+    return end_reason
+
+
+def _request_id(headers: Headers) -> str:
+    for name in _REQUEST_ID_HEADERS:
+        if value := header(headers, name):
+            return value
+    return ""

@@ -1,0 +1,45 @@
+"""What every call needs of the engine around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from remora.clock import Clock
+from remora.records import Origin
+from remora.tasks import TaskOwner
+from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.engine.pricing import PriceBook
+from remora_sidecar.engine.recorder import Recorder
+from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.upstream import Upstream
+from remora_sidecar.model.handoff import HandOffTable
+from remora_sidecar.policy import PolicySnapshot
+
+DialGuard = Callable[[str, int], str | None]
+
+
+@dataclass(slots=True)
+class EngineParts:
+    """Built once by the composition root.
+
+    Attributes:
+        policy: The policy in force; replaced whole when it changes.
+        origin: What every record says about where it was made, but for mode and destination.
+        dial_guard: Says why a forward-proxied request may not go somewhere.
+        stopping: Set when the sidecar is told to stop.
+    """
+
+    clock: Clock
+    table: HandOffTable
+    policy: PolicySnapshot
+    sessions: Sessions
+    prices: PriceBook
+    recorder: Recorder
+    metrics: EngineMetrics
+    upstream: Upstream
+    origin: Origin
+    dial_guard: DialGuard
+    held_body_bytes: int
+    captured_body_bytes: int
+    answer_headers: bool
+    stopping: bool = False
+    tasks: TaskOwner = field(default_factory=lambda: TaskOwner("engine"))

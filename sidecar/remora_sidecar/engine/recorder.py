@@ -1,0 +1,30 @@
+"""Where a finished call goes: the spool first, then what counts it."""
+
+from typing import Protocol
+
+from remora.records import CallRecord
+from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.engine.sessions import Session
+
+
+class RecordSpool(Protocol):
+    """What the engine needs of the spool."""
+
+    def append(self, record: CallRecord) -> None:
+        """Keep a record durably; never raises for a full or broken disk."""
+        ...
+
+
+class Recorder:
+    """Takes each record exactly once."""
+
+    def __init__(self, spool: RecordSpool, metrics: EngineMetrics) -> None:
+        """Take where records are kept and counted."""
+        self._spool = spool
+        self._metrics = metrics
+
+    def take(self, record: CallRecord, session: Session) -> None:
+        """Spool a record, then count it. One bounded insert: may run on the loop."""
+        self._spool.append(record)
+        session.add(record)
+        self._metrics.count(record)

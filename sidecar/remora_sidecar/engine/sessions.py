@@ -1,0 +1,112 @@
+"""Sessions: spans of attribution that agents open, and what their calls added up to.
+
+Kept in memory, bounded; an ended session stays known so that late calls still find it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from remora.ids import DEFAULT_SESSION_ID, new_session_id
+from remora.records import CallRecord
+
+MAX_SESSIONS = 10_000
+"""More than this many: the oldest ended ones are forgotten first, then the oldest."""
+
+_MAX_MODELS = 100
+
+
+@dataclass(slots=True)
+class ModelTotals:
+    """What the calls of one model added up to; cost is None while nothing is priced."""
+
+    calls: int = 0
+    errors: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    unread_usage: int = 0
+    unpriced: int = 0
+    latency_s: float = 0.0
+    cost_usd: Decimal | None = None
+
+    def add(self, record: CallRecord) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.errors += record.error is not None
+        self.cached += record.cached
+        self.latency_s += record.latency_s
+        if record.usage is None:
+            self.unread_usage += record.error is not None and record.status_code == 200
+        else:
+            self.input_tokens += record.usage.input_tokens or 0
+            self.output_tokens += record.usage.output_tokens or 0
+            self.unpriced += record.cost is None
+        if record.cost is not None:
+            self.cost_usd = (self.cost_usd or Decimal(0)) + record.cost.total_usd
+
+
+@dataclass(slots=True)
+class Session:
+    """One span of attribution."""
+
+    session_id: str
+    created_unix_ns: int
+    data_id: str = ""
+    combo_id: str = ""
+    agent_id: str = ""
+    task_id: str = ""
+    ended: bool = False
+    in_flight: int = 0
+    holders: int = 0
+    totals: dict[str, ModelTotals] = field(default_factory=dict)
+
+    def add(self, record: CallRecord) -> None:
+        """Count one call under the model it shows."""
+        model = record.model or "unknown"
+        if model not in self.totals and len(self.totals) >= _MAX_MODELS:
+            model = "other models"
+        self.totals.setdefault(model, ModelTotals()).add(record)
+
+
+class Sessions:
+    """All sessions of this sidecar."""
+
+    def __init__(self, now_unix_ns: int) -> None:
+        """Start with the default session alone."""
+        self.default = Session(DEFAULT_SESSION_ID, now_unix_ns)
+        self._by_id: OrderedDict[str, Session] = OrderedDict()
+
+    def open(
+        self, now_unix_ns: int, *, data_id: str = "", combo_id: str = "", agent_id: str = "", task_id: str = ""
+    ) -> Session:
+        """Open a session with a new unguessable id."""
+        session = Session(new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id)
+        self._by_id[session.session_id] = session
+        self._bound()
+        return session
+
+    def get(self, session_id: str) -> Session | None:
+        """Find a session, ended or not."""
+        return self.default if session_id == DEFAULT_SESSION_ID else self._by_id.get(session_id)
+
+    def end(self, session_id: str) -> bool:
+        """Mark a session as ended; False if it is unknown."""
+        session = self._by_id.get(session_id)
+        if session is None:
+            return False
+        session.ended = True
+        return True
+
+    def all(self) -> list[Session]:
+        """List every session, the default one first."""
+        return [self.default, *self._by_id.values()]
+
+    def _bound(self) -> None:
+        if len(self._by_id) <= MAX_SESSIONS:
+            return
+        ended = next((key for key, session in self._by_id.items() if session.ended), None)
+        if ended is None:
+            self._by_id.popitem(last=False)
+        else:
+            del self._by_id[ended]

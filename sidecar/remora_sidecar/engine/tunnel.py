@@ -1,0 +1,79 @@
+"""What follows a 101 answer: bytes both ways, unread, until either end closes."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.web_protocol import RequestHandler
+
+Watch = Callable[[bytes], None]
+
+_HIGH_WATER_BYTES = 256 * 1024
+
+
+class _Source:
+    """Takes an upgraded connection's bytes, as aiohttp's parser interface gives them."""
+
+    def __init__(self, protocol: BaseProtocol, watch: Watch) -> None:
+        self._protocol = protocol
+        self._watch = watch
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._queued = 0
+        self._paused = False
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Keep bytes for the pump; pauses reading while too many wait."""
+        self._watch(data)
+        self._queued += len(data)
+        self._queue.put_nowait(bytes(data))
+        if self._queued > _HIGH_WATER_BYTES and not self._paused and self._protocol.transport:
+            self._paused = True
+            self._protocol.transport.pause_reading()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection ended."""
+        self._queue.put_nowait(None)
+
+    async def pump(self, sink: BaseProtocol) -> None:
+        """Write to the other end, no faster than it reads."""
+        while (data := await self._queue.get()) is not None:
+            if sink.transport is None:
+                return
+            sink.transport.write(data)
+            await sink._drain_helper()
+            self._written(len(data))
+
+    def _written(self, count: int) -> None:
+        self._queued -= count
+        if self._paused and self._queued < _HIGH_WATER_BYTES // 2 and self._protocol.transport:
+            self._paused = False
+            self._protocol.transport.resume_reading()
+
+
+class Tunnel:
+    """Relays an upgraded connection, such as a WebSocket."""
+
+    def __init__(self, agent: RequestHandler, provider: ResponseHandler) -> None:
+        """Take both ends."""
+        self._agent = agent
+        self._provider = provider
+
+    async def run(self, from_agent: Watch, from_provider: Watch) -> None:
+        """Relay until either end closes; the watches see each piece."""
+        agent = _Source(self._agent, from_agent)
+        provider = _Source(self._provider, from_provider)
+        # aiohttp types the parser as its own WebSocketReader, and needs only this interface.
+        self._agent.set_parser(agent)  # type: ignore[arg-type]
+        self._provider.set_parser(provider, None)
+        pumps = [
+            asyncio.ensure_future(agent.pump(self._provider)),
+            asyncio.ensure_future(provider.pump(self._agent)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""One agent connection: mitmproxy's connection handler around our layers.
+
+mitmproxy's Master, addons and hooks are not used: the handler is its asyncio driver, and
+the few hooks that matter (a connection to the engine opened or closed) are taken here.
+"""
+
+import asyncio
+import logging
+from types import TracebackType
+
+from mitmproxy import options as moptions
+from mitmproxy.connection import Server
+from mitmproxy.proxy import mode_specs, server, server_hooks
+from mitmproxy.proxy.commands import StartHook
+
+from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
+from remora_sidecar.model.handoff import Address, HandOffTable
+
+logger = logging.getLogger(__name__)
+
+IDLE_LIMIT_S = 24 * 3600
+"""mitmproxy's own idle limit; the engine owns the real ones, and reasoning can be silent long."""
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def connection_options() -> moptions.Options:
+    """Make the options that mitmproxy's handler and layers look at."""
+    options = moptions.Options()
+    options.add_option("tcp_timeout", int, IDLE_LIMIT_S, "Seconds of silence that end a connection.")
+    return options
+
+
+class AgentConnection(server.LiveConnectionHandler):
+    """Drives the layers of one connection from an agent."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        options: moptions.Options,
+        route: Route,
+        table: HandOffTable,
+        destination: Address | None,
+    ) -> None:
+        """Prepare the entry layer; ``destination`` is set for a redirected connection."""
+        super().__init__(reader, writer, options, mode_specs.ProxyMode.parse("regular"))
+        self.route = route
+        self._table = table
+        self.layer = self._entry(destination)
+
+    def _entry(self, destination: Address | None) -> EntryLayer:
+        context = self.layer.context
+        context.layers.clear()
+        if destination is None:
+            return ExplicitEntry(context, self.route)
+        context.server = Server(address=destination)
+        return TransparentEntry(context, self.route)
+
+    async def handle_hook(self, hook: StartHook) -> None:
+        """Note connections to the engine before any byte goes over them."""
+        if isinstance(hook, server_hooks.ServerConnectedHook):
+            self._connected(hook.data.server)
+        elif isinstance(hook, server_hooks.ServerDisconnectedHook):
+            self._disconnected(hook.data.server)
+
+    def _connected(self, upstream: Server) -> None:
+        hand_off = self.route.hand_offs.get(upstream)
+        if hand_off is not None and upstream.sockname is not None:
+            self._table.put(upstream.sockname[:2], hand_off)
+
+    def _disconnected(self, upstream: Server) -> None:
+        if self.route.hand_offs.pop(upstream, None) and upstream.sockname is not None:
+            self._table.remove(upstream.sockname[:2])
+
+    def log(
+        self,
+        message: str,
+        level: int = logging.INFO,
+        exc_info: object = None,
+    ) -> None:
+        """Keep mitmproxy's words out of the log: they can quote what the agent sent."""
+        if level >= logging.ERROR:
+            logger.error("a connection's handler failed%s", _where(exc_info))
+
+
+def _where(exc_info: object) -> str:
+    """Name the kind and place of an exception, without its text."""
+    if isinstance(exc_info, tuple) and exc_info[0] is not None:
+        trace = exc_info[2]
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+        return f": {exc_info[0].__name__}{place}"
+    return ""
+
+

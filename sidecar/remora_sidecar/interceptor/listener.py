@@ -1,0 +1,137 @@
+"""The interceptor's listeners: accept agents' connections and run each to its end."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable, Sequence
+
+from mitmproxy.platform.linux import original_addr
+
+from remora.clock import Clock
+from remora.errors import ConfigError, Problem
+from remora.tasks import TaskOwner
+from remora_sidecar.interceptor.connection import AgentConnection, connection_options
+from remora_sidecar.engine.opaque import OpaqueConnection
+from remora_sidecar.interceptor.layers import Route, written
+from remora_sidecar.model.handoff import Address, HandOffTable
+
+logger = logging.getLogger(__name__)
+
+_NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+MakeRoute = Callable[[str], Route]
+"""Makes the route of a new connection in the given mode."""
+
+OpaqueEnded = Callable[[OpaqueConnection], None]
+"""Takes an unread provider connection that ended."""
+
+
+class Interceptor:
+    """Listens on loopback for agents, in either mode, and hands off or relays."""
+
+    def __init__(
+        self, *, table: HandOffTable, make_route: MakeRoute, opaque_ended: OpaqueEnded, clock: Clock
+    ) -> None:
+        """Take what every connection needs."""
+        self._table = table
+        self._make_route = make_route
+        self._opaque_ended = opaque_ended
+        self._clock = clock
+        self._options = connection_options()
+        self._servers: list[asyncio.Server] = []
+        self._connections = TaskOwner("interceptor")
+        self.addresses: dict[str, list[Address]] = {"transparent": [], "explicit": []}
+        self.skipped: list[str] = []
+
+    async def listen(self, mode: str, addresses: Sequence[Address]) -> None:
+        """Open listeners; an IPv6 address is skipped, and said, where the machine has none.
+
+        Raises:
+            ConfigError: An address can't be listened on.
+        """
+        for address in addresses:
+            try:
+                server = await self._start(mode, address)
+            except OSError as error:
+                self._skip_or_raise(address, error)
+                continue
+            self._servers.append(server)
+            self.addresses[mode].append(server.sockets[0].getsockname()[:2])
+        if not self.addresses[mode]:
+            raise ConfigError([Problem("REMORA_LISTEN", "no address could be listened on")])
+
+    async def _start(self, mode: str, address: Address) -> asyncio.Server:
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._connections.spawn(self._serve(mode, reader, writer), name="connection")
+
+        return await asyncio.start_server(accept, *address, backlog=1024)
+
+    def _skip_or_raise(self, address: Address, error: OSError) -> None:
+        if ":" in address[0] and error.errno in _NO_SUCH_ADDRESS:
+            self.skipped.append(f"[{address[0]}]:{address[1]}")
+            logger.info("no IPv6 here: [%s]:%s is not listened on", *address)
+            return
+        what = f"{address[0]}:{address[1]} can't be listened on: {error.strerror or error}"
+        raise ConfigError([Problem("REMORA_LISTEN", what)]) from error
+
+    async def _serve(
+        self, mode: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        destination = None
+        if mode == "transparent":
+            destination = _destination(writer)
+            if destination is None:
+                writer.close()
+                return
+        route = self._make_route(mode)
+        started_s = self._clock.monotonic_s()
+        handler = AgentConnection(
+            reader, writer, options=self._options, route=route, table=self._table,
+            destination=destination,
+        )  # fmt: skip
+        try:
+            await handler.handle_client()
+        finally:
+            writer.close()
+            if route.opaque is not None:
+                self._tell_opaque(route, started_s)
+
+    def _tell_opaque(self, route: Route, started_s: float) -> None:
+        traffic = route.opaque
+        assert traffic is not None  # noqa: S101 - the caller looked
+        self._opaque_ended(
+            OpaqueConnection(
+                host=traffic.name,
+                mode=route.mode,
+                proxy_user=route.proxy_user,
+                destination=written(traffic.destination),
+                from_agent_bytes=traffic.from_agent_bytes,
+                to_agent_bytes=traffic.to_agent_bytes,
+                blocked=traffic.blocked,
+                duration_s=self._clock.monotonic_s() - started_s,
+            )
+        )
+
+    def stop_listening(self) -> None:
+        """Take no new connections; those that stand go on."""
+        for server in self._servers:
+            server.close()
+
+    async def aclose(self) -> None:
+        """Stop listening and end every connection."""
+        self.stop_listening()
+        await self._connections.aclose()
+
+
+def _destination(writer: asyncio.StreamWriter) -> Address | None:
+    """Find where a redirected connection was going; None if it was not redirected."""
+    raw: socket.socket = writer.get_extra_info("socket")
+    try:
+        destination: Address = original_addr(raw)
+    except OSError:
+        return None
+    if destination == raw.getsockname()[:2]:
+        logger.warning("a direct connection to the transparent listener was closed")
+        return None
+    return destination

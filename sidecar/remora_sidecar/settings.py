@@ -1,0 +1,208 @@
+"""The sidecar's settings: read once from the environment, all problems reported at once."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from remora.errors import ConfigError, Problem
+from remora_sidecar.model.connect_to import ConnectTo
+
+DEFAULT_HELD_BODY_BYTES = 32 * 1024 * 1024
+
+
+def default_data_dir() -> Path:
+    """Where a local sidecar keeps its CA, spool and installation id."""
+    return Path.home() / ".local" / "share" / "remora" / "sidecar"
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read ``host:port`` or ``[v6]:port``; raises ValueError that says what is wrong."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+)):(\d{1,5})", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not host:port (IPv6 as [::1]:port)")
+    port = int(match[3])
+    if port > 65535:
+        raise ValueError(f"port {port} in {text!r} is out of range")
+    return match[1] or match[2], port
+
+
+def format_address(address: tuple[str, int]) -> str:
+    """Write an address as ``host:port``, IPv6 in brackets."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a literal address or ``localhost`` is loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _addresses(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(parse_address(part) for part in value.split(",") if part.strip())
+
+
+def _address(value: object) -> object:
+    return parse_address(value) if isinstance(value, str) else value
+
+
+def _connect_to(value: object) -> object:
+    return ConnectTo.parse(value) if isinstance(value, str) else value
+
+
+def _labels(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise ValueError("labels are written key=value,key=value")
+    return {key.strip(): label.strip() for key, _, label in pairs}
+
+
+Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(_address)]
+Addresses = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_addresses)]
+
+
+class SidecarSettings(BaseSettings):
+    """Every setting of the sidecar; the variable is the field's name with ``REMORA_``."""
+
+    model_config = SettingsConfigDict(env_prefix="REMORA_", arbitrary_types_allowed=True, frozen=True)
+
+    mode: Literal["transparent", "explicit"] = Field(
+        default="explicit",
+        description="How agents reach the sidecar: by redirect rules (`transparent`) or as an HTTP proxy.",
+    )
+    listen: Addresses = Field(
+        default=(("127.0.0.1", 15001), ("::1", 15001)),
+        description="Where the interceptor listens; loopback only. IPv6 is skipped, and said, where the machine has none.",
+    )
+    session_listen: Address = Field(
+        default=("127.0.0.1", 15002),
+        description="Where a transparent sidecar also serves explicit mode, for sessions.",
+    )
+    control_listen: Address = Field(
+        default=("127.0.0.1", 15080),
+        description="Control calls: sessions, environment, administration; loopback only.",
+    )
+    status_listen: Address = Field(
+        default=("127.0.0.1", 15021),
+        description="`/healthz`, `/readyz`, `/metrics`; in pods all interfaces.",
+    )
+    aggregator: str = Field(
+        default="127.0.0.1:15090",
+        description="`host:port` of the aggregator; `none` keeps records in the spool.",
+    )
+    aggregator_token_file: Path | None = Field(
+        default=None, description="File with the token sent to the aggregator."
+    )
+    aggregator_ca: Path | None = Field(
+        default=None, description="PEM file with the root that signed the aggregator's certificate."
+    )
+    trust_dir: Path | None = Field(
+        default=None,
+        description="Folder of the trust files for agents; no key is ever in it. Default: `trust` in the data directory.",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="CA key (0600), spool, installation id, admin token. Never shared with agents.",
+    )
+    policy: Path | None = Field(
+        default=None, description="File or folder of YAML policy documents."
+    )
+    preset: Literal["none", "tracker"] = Field(
+        default="none", description="What applies where no policy is given; `tracker` captures bodies."
+    )
+    labels: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)] = Field(
+        default_factory=dict, description="Labels of a local sidecar, `key=value,key=value`."
+    )
+    upstream_ca: Path | None = Field(
+        default=None, description="PEM file of extra roots trusted towards providers."
+    )
+    connect_to: Annotated[ConnectTo, NoDecode, BeforeValidator(_connect_to)] = Field(
+        default_factory=ConnectTo,
+        description="Where to dial instead, in curl's `--connect-to` syntax, comma-separated.",
+    )
+    held_body_bytes: int = Field(
+        default=DEFAULT_HELD_BODY_BYTES,
+        ge=0,
+        le=1 << 30,
+        description="A request body is held up to this size; a larger one is opaque.",
+    )
+    captured_body_bytes: int = Field(
+        default=1024 * 1024,
+        ge=0,
+        le=64 * 1024 * 1024,
+        description="How much of each body is kept where policy captures bodies.",
+    )
+    spool_bytes: int = Field(
+        default=256 * 1024 * 1024, ge=1024 * 1024, description="Bound of the spool on disk."
+    )
+    answer_headers: Literal["on", "off"] = Field(
+        default="on", description="Whether answers carry `remora-*` headers."
+    )
+    admin_token_file: Path | None = Field(
+        default=None,
+        description="Token of admin calls. Default: made in the data directory, mode 0600.",
+    )
+    drain_s: float = Field(
+        default=5.0, ge=0, le=600, description="Seconds that calls in flight get when told to stop."
+    )
+    linger_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="Stop when no program has held a session for so many seconds (`remora run` sets it). Default: never.",
+    )
+    pod_name: str = Field(default="", description="Name of the pod, from the downward API.")
+    pod_uid: str = Field(default="", description="Uid of the pod. Default: the installation id.")
+    workload: str = Field(default="", description="Name of the pod's workload.")
+    node: str = Field(default="", description="Name of the node.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much is logged to stderr."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        wide = [a for a in (*self.listen, self.session_listen, self.control_listen) if not is_loopback(a[0])]
+        if wide:
+            listed = ", ".join(format_address(address) for address in wide)
+            raise ValueError(f"only loopback addresses can be listened on here, not {listed}")
+        if not self.listen:
+            raise ValueError("REMORA_LISTEN names no address")
+        return self
+
+    @property
+    def trust_folder(self) -> Path:
+        """Where the trust files go."""
+        return self.trust_dir or self.data_dir / "trust"
+
+
+def read_settings(**overrides: object) -> SidecarSettings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    try:
+        return SidecarSettings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        raise ConfigError([_problem(detail) for detail in error.errors()]) from None
+
+
+def _problem(detail: object) -> Problem:
+    assert isinstance(detail, dict)  # noqa: S101 - pydantic's own shape
+    place = detail["loc"]
+    where = f"REMORA_{str(place[0]).upper()}" if place else "settings"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return Problem(where=where, what=message)
