@@ -5,42 +5,31 @@ import itertools
 import pytest
 
 from remora.records import Body, CallRecord
+from remora.testing.clock import ManualClock
 from remora_sidecar.spool.spool import Spool
 
 
-class StillClock:
-    """Time that moves only when a test moves it."""
+class VirtualTime(ManualClock):
+    """A clock that one can also sleep by."""
 
-    now_s = 1_000.0
-    _order = itertools.count()
-    _sleepers: list
-
-    @classmethod
-    def started(cls) -> "StillClock":
-        clock = cls()
-        clock._sleepers = []
-        return clock
-
-    def now_unix_ns(self) -> int:
-        return int(self.now_s * 1e9)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
+    def __init__(self) -> None:  # noqa: D107
+        super().__init__()
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     async def sleep(self, seconds: float) -> None:
         done = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.now_s + seconds, next(self._order), done))
+        heapq.heappush(self._sleepers, (self.monotonic_s() + seconds, next(self._order), done))
         await done
 
     def pending_s(self) -> list[float]:
         """How long each sleeper still sleeps."""
-        return sorted(
-            due_s - self.now_s for due_s, _, done in self._sleepers if not done.cancelled()
-        )
+        now_s = self.monotonic_s()
+        return sorted(due_s - now_s for due_s, _, done in self._sleepers if not done.cancelled())
 
     def advance(self, seconds: float) -> None:
-        self.now_s += seconds
-        while self._sleepers and self._sleepers[0][0] <= self.now_s:
+        super().advance(seconds)
+        while self._sleepers and self._sleepers[0][0] <= self.monotonic_s() + 1e-6:
             *_, done = heapq.heappop(self._sleepers)
             if not done.cancelled():
                 done.set_result(None)
@@ -48,7 +37,7 @@ class StillClock:
 
 @pytest.fixture
 def clock():
-    return StillClock.started()
+    return VirtualTime()
 
 
 @pytest.fixture

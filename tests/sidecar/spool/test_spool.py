@@ -20,7 +20,7 @@ async def recovered(spool, clock, record):
     """Appends until the spool's problem is over."""
     async with asyncio.timeout(10):
         while spool.problem:
-            clock.now_s += 60
+            clock.advance(60)
             spool.append(record)
             await asyncio.sleep(0.001)
 
@@ -228,14 +228,14 @@ async def test_an_older_clock_never_makes_two_records_one(
     spool.close()
     path.rename(tmp_path / "elsewhere")
     path.mkdir()
-    clock.now_s = 500.0  # the numbers of the file are higher than those now given
+    clock.step_wall(-1e6)  # the numbers of the file are higher than those now given
     later = open_spool()
     later.append(make_record(2))
     [out] = await drain(later)
     path.rmdir()
     (tmp_path / "elsewhere").rename(path)
     for _ in range(50):
-        clock.now_s += 60
+        clock.advance(60)
         later.append(make_record(3))
         await asyncio.sleep(0.001)
     assert "clock went back" in later.problem
@@ -304,7 +304,7 @@ async def test_a_failing_disk_is_not_tried_for_every_call(open_spool, make_recor
     spool.append(make_record(10))
     assert spool.queued == 11, "the time for a retry has not come"
 
-    clock.now_s += 60
+    clock.advance(60)
     spool.append(make_record(11))
     assert (spool.queued, spool.problem) == (0, "")
 

@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from remora.records import Body, CallRecord
+from remora.testing.clock import ManualClock
 from remora_sidecar.spool.spool import Spool
-
-
-class SteppingClock:
-    now_s = 1_000.0
-
-    def now_unix_ns(self) -> int:
-        return int(self.now_s * 1e9)
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -29,7 +20,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def a_sidecar_starts(self):
         self.runner = asyncio.Runner()
         self.folders = [Path(tempfile.mkdtemp())]
-        self.clock = SteppingClock()
+        self.clock = ManualClock()
         self.spool = self.opened()
         self.waiting: list[int] = []
         self.out: dict[int, int] = {}
@@ -54,7 +45,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(body_bytes=st.sampled_from([0, 10, 5000]), times=st.integers(1, 5))
     def records_arrive(self, body_bytes, times):
         for _ in range(times):
-            self.clock.now_s += 60  # any retry is due
+            self.clock.advance(60)  # any retry is due
             self.append(body_bytes)
         self.in_memory.clear()
 
