@@ -64,6 +64,7 @@ class Spool:
         self.lost_total = 0
         self._refused = 0
         self._oversize = 0
+        self._closed = False
         self._path = path
         self._limit_bytes = limit_bytes
         self._upkeep_every = min(_UPKEEP_EVERY_BYTES, limit_bytes // 64)
@@ -107,6 +108,10 @@ class Spool:
 
     def append(self, record: CallRecord) -> None:
         """Write a record down; never raises, and never waits for a disk to sync."""
+        if self._closed:
+            self.lost_total += 1
+            logger.error("a record came after the spool was closed")
+            return
         try:
             facts, bodies = encode(record)
         except (TypeError, ValueError) as error:
@@ -318,17 +323,26 @@ class Spool:
         return drains + self._backlog.shed_records_total
 
     def close(self) -> None:
-        """Write down what is queued, as far as the file takes it, and close."""
-        while self._backlog and self._database is not None:
-            queued = len(self._backlog)
-            self._write_queued(self._database)
-            if len(self._backlog) == queued:
-                break
-        self._worker.shutdown(wait=True, cancel_futures=False)
+        """Write down what is queued, as far as the file takes it, and close for good."""
+        if self._closed:
+            return
+        self._closed = True
+        self._write_all_queued()
+        self._worker.shutdown(wait=True)
         if self._opening is not None and self._opening.exception() is None:
             self._opening.result().close()
         if self._database is not None:
             self._database.close()
+            self._database = None
+
+    def _write_all_queued(self) -> None:
+        queued = 0
+        while self._database is not None and len(self._backlog) != queued:
+            queued = len(self._backlog)
+            self._write_queued(self._database)
+        if self._backlog:
+            self.lost_total += len(self._backlog)
+            logger.error("%d records were never written down", len(self._backlog))
 
     # The worker thread.
 

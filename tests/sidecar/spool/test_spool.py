@@ -2,8 +2,9 @@ import asyncio
 import resource
 import sqlite3
 import stat
+import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -281,6 +282,69 @@ async def test_a_full_disk_loses_nothing_and_heals(
     assert sorted(set(ids(await drain(open_spool())))) == list(range(301))
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte; needs root."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full_from", ["the start", "in the middle"])
+async def test_a_disk_that_others_filled_loses_nothing_and_heals(
+    full_from, open_spool, make_record, drain, clock, small_disk
+):
+    ballast = small_disk / "ballast"
+    if full_from == "the start":
+        fill_up(ballast)
+    spool = open_spool(small_disk / "spool.sqlite")
+    for number in range(20):
+        spool.append(make_record(number, body_bytes=3000))
+    fill_up(ballast)
+    for number in range(20, 300):
+        spool.append(make_record(number, body_bytes=3000))
+        await spool.batch(1, 1)
+    assert "can't write" in spool.problem
+    assert spool.depth == 300
+
+    ballast.unlink()
+    await recovered(spool, clock, make_record(300))
+
+    spool.rewind()
+    assert sorted(set(ids(await drain(spool)))) == list(range(301))
+    spool.close()
+
+
+def fill_up(path):
+    with suppress(OSError), path.open("ab", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+async def test_a_file_that_breaks_while_in_use_is_replaced(
+    open_spool, make_record, drain, clock, tmp_path, caplog
+):
+    spool = open_spool()
+    for number in range(2000):
+        spool.append(make_record(number, body_bytes=100))
+    await spool.batch(1, 1)
+    for file in (tmp_path / "data").iterdir():
+        with file.open("r+b") as stream:
+            stream.write(b"nonsense" * 512)
+    for number in range(2000, 2010):
+        clock.advance(60)
+        spool.append(make_record(number))
+        await spool.batch(500, 1 << 20)
+    await recovered(spool, clock, make_record(2010))
+
+    spool.rewind()
+    assert set(ids(await drain(spool))) >= set(range(2000, 2010))
+
+
 async def test_what_was_acknowledged_on_a_full_disk_does_not_come_again(
     open_spool, make_record, drain, full_disk
 ):
@@ -425,6 +489,30 @@ async def test_close_writes_down_what_is_queued(open_spool, make_record, drain, 
     spool.close()
 
     assert ids(await drain(open_spool())) == list(range(100))
+
+
+async def test_a_record_after_close_is_counted_as_lost(open_spool, make_record, caplog):
+    spool = open_spool()
+    spool.close()
+
+    spool.append(make_record(1))
+
+    assert spool.lost_total == 1
+    assert "after the spool was closed" in caplog.text
+
+
+async def test_what_the_file_never_took_is_said_at_the_end(
+    open_spool, make_record, tmp_path, caplog
+):
+    (tmp_path / "data").touch()
+    spool = open_spool()
+    spool.append(make_record(1))
+
+    spool.close()
+    spool.close()
+
+    assert spool.lost_total == 1
+    assert "1 records were never written" in caplog.text
 
 
 async def test_close_leaves_no_thread(open_spool, make_record):
