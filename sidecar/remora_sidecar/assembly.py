@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from remora.client.target import AggregatorTarget
 
 from remora import __version__
-from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
 from remora.records import Origin
@@ -36,7 +36,7 @@ from remora_sidecar.interceptor.layers import DialGuard, Route
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.trust_files import write_trust_files
 from remora_sidecar.model.handoff import Address, HandOffTable
-from remora_sidecar.netinit.dial_rule import may_dial
+from remora_sidecar.netinit.dial_rule import dial_refusal
 from remora_sidecar.netinit.settings import read_redirect_settings
 from remora_sidecar.policy import PolicySnapshot, snapshot_from_documents
 from remora_sidecar.settings import SidecarSettings, format_address
@@ -157,7 +157,11 @@ async def _build(
 
 
 def _parts(
-    settings: SidecarSettings, policy: PolicySnapshot, clock: Clock, spool: Spool, upstream: Upstream
+    settings: SidecarSettings,
+    policy: PolicySnapshot,
+    clock: Clock,
+    spool: Spool,
+    upstream: Upstream,
 ) -> EngineParts:
     metrics = EngineMetrics()
     watch_spool(metrics.registry, spool)
@@ -219,7 +223,9 @@ def _reporter(
     if settings.aggregator == NO_AGGREGATOR:
         return None
     target = AggregatorTarget(
-        settings.aggregator, token_file=settings.aggregator_token_file, ca_file=settings.aggregator_ca
+        settings.aggregator,
+        token_file=settings.aggregator_token_file,
+        ca_file=settings.aggregator_ca,
     )
     pod_uid = settings.pod_uid or data.installation_id
     return Reporter(spool, target, pod_uid=pod_uid, sidecar_version=__version__, clock=clock)
@@ -233,8 +239,12 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
         await interceptor.listen("explicit", [settings.session_listen])
     sidecar.proxy = interceptor.addresses["explicit"][0]
     state = _control_state(sidecar)
-    sidecar.control = await _serve(stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN")
-    sidecar.status = await _serve(stack, status_app(state), settings.status_listen, "REMORA_STATUS_LISTEN")
+    sidecar.control = await _serve(
+        stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN"
+    )
+    sidecar.status = await _serve(
+        stack, status_app(state), settings.status_listen, "REMORA_STATUS_LISTEN"
+    )
 
 
 def _control_state(sidecar: Sidecar) -> ControlState:

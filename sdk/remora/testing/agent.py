@@ -88,7 +88,9 @@ class _Agent:
         )
         calls = answer.choices[0].message.tool_calls or []
         names = [call.function.name for call in calls if call.type == "function"]
-        arguments = [json.loads(call.function.arguments) for call in calls if call.type == "function"]
+        arguments = [
+            json.loads(call.function.arguments) for call in calls if call.type == "function"
+        ]
         return f"was asked to call {', '.join(names)} with {arguments}"
 
     def _fail(self) -> str:

@@ -54,7 +54,9 @@ class ControlClient:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise Unavailable(f"the sidecar refused: {content.get('error', {}).get('message', answer.status)}")
+            raise Unavailable(
+                f"the sidecar refused: {content.get('error', {}).get('message', answer.status)}"
+            )
         return dict(content)
 
     def __enter__(self) -> Self:
@@ -62,7 +64,10 @@ class ControlClient:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Let go of the held session, which ends it."""
         if self._held is not None:

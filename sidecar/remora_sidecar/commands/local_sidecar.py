@@ -2,7 +2,7 @@
 
 import os
 import socket
-import subprocess  # noqa: S404 - starting a sidecar is this module's task
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -55,7 +55,9 @@ def _start(settings: "SidecarSettings", environment: Mapping[str, str]) -> Addre
         if not line:
             process.wait()
             errors.seek(0)
-            raise ConfigError([Problem("sidecar", errors.read().decode("utf-8", "replace").strip())])
+            raise ConfigError(
+                [Problem("sidecar", errors.read().decode("utf-8", "replace").strip())]
+            )
     found = read_addresses(settings.data_dir)
     assert found is not None  # noqa: S101 - written before the ready line
     return found

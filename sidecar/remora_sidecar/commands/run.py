@@ -1,7 +1,7 @@
 """`remora run -- CMD`: run a program with its LLM calls intercepted, and sum them up."""
 
 import signal
-import subprocess  # noqa: S404 - running a program is this command's task
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,13 @@ _SETTLE_S = 2.0
 @click.option("--task", "task_id", default="", help="Which task the calls belong to.")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 def command(
-    *, no_summary: bool, data_id: str, combo_id: str, agent_id: str, task_id: str, program: tuple[str, ...]
+    *,
+    no_summary: bool,
+    data_id: str,
+    combo_id: str,
+    agent_id: str,
+    task_id: str,
+    program: tuple[str, ...],
 ) -> None:
     """Run CMD with its LLM calls intercepted; exits with CMD's exit code.
 

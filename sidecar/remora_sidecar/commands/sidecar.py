@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +19,9 @@ FIRST_HOLD_S = 30.0
 
 
 @click.command(name="sidecar")
-@click.option("--ready-json", is_flag=True, help="Print one JSON line with the addresses when ready.")
+@click.option(
+    "--ready-json", is_flag=True, help="Print one JSON line with the addresses when ready."
+)
 def command(ready_json: bool) -> None:
     """Run a sidecar. Everything is set by REMORA_* variables; docs/settings.md lists them."""
     from remora_sidecar.logs import configure_logs

@@ -49,7 +49,9 @@ def _session(session_id: str, sessions: Sessions) -> tuple[Session, tuple[str, .
         return sessions.default, ()
     session = sessions.get(session_id)
     if session is None:
-        return sessions.default, ("the call named an unknown session; it is counted under the default one",)
+        return sessions.default, (
+            "the call named an unknown session; it is counted under the default one",
+        )
     return session, ()
 
 

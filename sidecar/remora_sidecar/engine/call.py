@@ -16,7 +16,13 @@ from remora_sidecar.dialects.decoding import Decoder, decode_body, decoder_for
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide, Framing
 from remora_sidecar.engine.attribution import attribute
-from remora_sidecar.engine.headers import RawHeaders, end_to_end, serialized, with_length, without_ours
+from remora_sidecar.engine.headers import (
+    RawHeaders,
+    end_to_end,
+    serialized,
+    with_length,
+    without_ours,
+)
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.refusal import Refusal, too_large, upstream_failed
@@ -35,7 +41,12 @@ class Call:
     """Carries one request to its provider and the answer back, and records it."""
 
     def __init__(
-        self, parts: EngineParts, request: AgentRequest, target: Target, provider: Provider, hand_off: HandOff
+        self,
+        parts: EngineParts,
+        request: AgentRequest,
+        target: Target,
+        provider: Provider,
+        hand_off: HandOff,
     ) -> None:
         """Take the request; nothing is read or sent yet."""
         self._parts = parts
@@ -54,7 +65,9 @@ class Call:
         self._decoder: Decoder | None = None
         self._recorded = False
 
-    def _observation(self, call_id: str, hand_off: HandOff, attribution: Attribution) -> Observation:
+    def _observation(
+        self, call_id: str, hand_off: HandOff, attribution: Attribution
+    ) -> Observation:
         parts = self._parts
         limit = parts.captured_body_bytes if parts.policy.captures_bodies else 0
         return Observation(
@@ -62,7 +75,9 @@ class Call:
             clock=parts.clock,
             started_unix_ns=parts.clock.now_unix_ns(),
             started_s=parts.clock.monotonic_s(),
-            origin=replace(parts.origin, mode=hand_off.mode, original_destination=hand_off.destination),
+            origin=replace(
+                parts.origin, mode=hand_off.mode, original_destination=hand_off.destination
+            ),
             attribution=attribution,
             provider=self._provider.name,
             price_id=self._provider.price_id,
@@ -91,7 +106,10 @@ class Call:
             if self._connection is not None:
                 self._connection.abort()
             if not self._recorded:  # a bug of ours must not lose the fact of the call
-                self._finish(EndReason.UNSPECIFIED, CallError("internal_error", "the call failed inside Remora"))
+                self._finish(
+                    EndReason.UNSPECIFIED,
+                    CallError("internal_error", "the call failed inside Remora"),
+                )
         return self._agent.carried()
 
     async def _carry(self) -> None:

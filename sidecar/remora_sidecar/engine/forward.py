@@ -44,7 +44,11 @@ async def forward(parts: EngineParts, request: AgentRequest, target: Target) -> 
 
 
 def _send(
-    connection: UpstreamConnection, request: AgentRequest, target: Target, agent: AgentSide, uploads: TaskOwner
+    connection: UpstreamConnection,
+    request: AgentRequest,
+    target: Target,
+    agent: AgentSide,
+    uploads: TaskOwner,
 ) -> None:
     headers = end_to_end(without_ours(request.raw_headers), also=(b"expect",))
     length = request.content_length if request.body_exists else 0

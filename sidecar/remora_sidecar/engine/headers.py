@@ -36,7 +36,7 @@ def _named_by_connection(headers: Headers) -> set[bytes]:
 
 def without_ours(headers: Headers) -> RawHeaders:
     """Drop ``remora-*`` fields, which the provider must not see."""
-    return [(name, value) for name, value in headers if not name[:7].lower() == _OURS]
+    return [(name, value) for name, value in headers if name[:7].lower() != _OURS]
 
 
 def ours(headers: Headers) -> dict[str, str]:

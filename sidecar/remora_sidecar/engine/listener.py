@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from typing import cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -28,12 +29,18 @@ class _AgentProtocol(RequestHandler):
     """aiohttp's server protocol with errors in our words."""
 
     def handle_error(
-        self, request: AgentRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
     ) -> web.StreamResponse:
         """Answer malformed HTTP; what it was is not quoted."""
-        agent = AgentSide(request)
+        agent = AgentSide(cast(AgentRequest, request))
         agent.keep_alive = False
-        text = "the request is not valid HTTP/1.1" if status < 500 else "the call failed inside Remora"
+        text = (
+            "the request is not valid HTTP/1.1" if status < 500 else "the call failed inside Remora"
+        )
         if exc is not None and status >= 500:
             logger.error("carrying a call failed: %s", type(exc).__name__, exc_info=exc)
         kind = "invalid_request_error" if status < 500 else "api_error"
@@ -87,7 +94,8 @@ class EngineListener:
         address: Address = self._server.sockets[0].getsockname()
         return address
 
-    async def _handle(self, request: AgentRequest) -> web.StreamResponse:
+    async def _handle(self, made: web.BaseRequest) -> web.StreamResponse:
+        request = cast(AgentRequest, made)
         hand_off = self._handed_off(request)
         if hand_off is None:
             self._parts.metrics.not_handed_off.inc()
@@ -102,7 +110,10 @@ class EngineListener:
 
     def _handed_off(self, request: AgentRequest) -> HandOff | None:
         peer = request.protocol.peername
-        return self._parts.table.get(tuple(peer[:2])) if isinstance(peer, tuple) else None
+        if not isinstance(peer, tuple):
+            return None
+        host, port = peer[:2]
+        return self._parts.table.get((str(host), int(port)))
 
     async def _route(
         self, request: AgentRequest, target: Target, hand_off: HandOff

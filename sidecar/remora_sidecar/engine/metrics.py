@@ -15,10 +15,16 @@ class EngineMetrics:
         """Make every metric."""
         self.registry = CollectorRegistry()
         self._calls = Counter(
-            "remora_calls", "Calls recorded.", ["provider", "operation", "outcome"], registry=self.registry
+            "remora_calls",
+            "Calls recorded.",
+            ["provider", "operation", "outcome"],
+            registry=self.registry,
         )
         self._tokens = Counter(
-            "remora_tokens", "Tokens that providers stated.", ["provider", "type"], registry=self.registry
+            "remora_tokens",
+            "Tokens that providers stated.",
+            ["provider", "type"],
+            registry=self.registry,
         )
         self._latency = Histogram(
             "remora_call_duration_seconds", "From request head to the end of the answer.",
@@ -33,16 +39,24 @@ class EngineMetrics:
             ["provider"], registry=self.registry,
         )  # fmt: skip
         self._opaque = Counter(
-            "remora_opaque", "Calls and connections relayed or blocked unread.", registry=self.registry
+            "remora_opaque",
+            "Calls and connections relayed or blocked unread.",
+            registry=self.registry,
         )
         self.refused = Counter(
-            "remora_requests_refused", "Requests that could not be carried.", ["code"], registry=self.registry
+            "remora_requests_refused",
+            "Requests that could not be carried.",
+            ["code"],
+            registry=self.registry,
         )
         self.not_handed_off = Counter(
-            "remora_connections_not_handed_off", "Connections to the engine that the interceptor never made.",
+            "remora_connections_not_handed_off",
+            "Connections to the engine that the interceptor never made.",
             registry=self.registry,
-        )  # fmt: skip
-        self.in_flight = Gauge("remora_calls_in_flight", "Calls being carried.", registry=self.registry)
+        )
+        self.in_flight = Gauge(
+            "remora_calls_in_flight", "Calls being carried.", registry=self.registry
+        )
         self._children: dict[tuple[str, str, str], Counter] = {}
 
     def count(self, record: CallRecord) -> None:

@@ -61,9 +61,11 @@ class Waiting:
     _since: float = 0.0
 
     def __enter__(self) -> None:
+        """Begin to wait."""
         self._since = self.clock.monotonic_s()
 
     def __exit__(self, *_: object) -> None:
+        """Add what was waited."""
         self.total_s += self.clock.monotonic_s() - self._since
 
 
@@ -135,7 +137,11 @@ class Observation:
         cost = None
         if facts.usage is not None and model:
             cost = prices.cost(
-                self.price_id, model, facts.usage, self.started_unix_ns, service_tier=facts.service_tier
+                self.price_id,
+                model,
+                facts.usage,
+                self.started_unix_ns,
+                service_tier=facts.service_tier,
             )
         return CallRecord(
             call_id=self.call_id,
@@ -170,7 +176,9 @@ class Observation:
             notes=tuple(self.notes),
             capture=self.capture,
             request_body=self.request_capture.body(self.request_content_type),
-            response_body=self.response_capture.body(header(self.answer_headers, b"content-type") or ""),
+            response_body=self.response_capture.body(
+                header(self.answer_headers, b"content-type") or ""
+            ),
         )
 
     def _facts(self) -> AnswerFacts:
@@ -187,7 +195,12 @@ class Observation:
             return CallError("http_error", f"HTTP {self.status_code}")
         if end_reason is not EndReason.COMPLETED:
             return None
-        if facts.usage is None and facts.usage_problem and self.request.states_usage and self.status_code:
+        if (
+            facts.usage is None
+            and facts.usage_problem
+            and self.request.states_usage
+            and self.status_code
+        ):
             text = f"token usage could not be read: {facts.usage_problem}"
             return CallError("usage_unreadable", text[:_ERROR_TEXT_LIMIT])
         return None

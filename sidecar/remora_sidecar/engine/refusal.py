@@ -1,4 +1,4 @@
-"""Remora's own answers to agents: refusals and failures, shaped as the caller's SDK expects. Pure."""
+"""Remora's own answers to agents: refusals and failures as the caller's SDK expects. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -35,7 +35,12 @@ class Refusal:
         Other dialects' SDKs read at least the message of this shape.
         """
         content = {
-            "error": {"message": f"remora: {self.message}", "type": self.type, "param": None, "code": self.code},
+            "error": {
+                "message": f"remora: {self.message}",
+                "type": self.type,
+                "param": None,
+                "code": self.code,
+            },
             "remora": {"code": self.code, "why": self.message, "call_id": call_id},
         }
         return json.dumps(content).encode()
@@ -60,7 +65,10 @@ def bad_request(message: str, status: int = 400) -> Refusal:
 
 def too_large(limit_bytes: int) -> Refusal:
     """A body past the held limit, where policy blocks opaque calls."""
-    message = f"the body is larger than {limit_bytes} bytes, past which it can't be read, and policy says opaque: block"
+    message = (
+        f"the body is larger than {limit_bytes} bytes, past which it can't be read, "
+        "and policy says opaque: block"
+    )
     return Refusal(413, "invalid_request_error", "BODY_TOO_LARGE", message)
 
 

@@ -78,7 +78,13 @@ class Sessions:
         self._by_id: OrderedDict[str, Session] = OrderedDict()
 
     def open(
-        self, now_unix_ns: int, *, data_id: str = "", combo_id: str = "", agent_id: str = "", task_id: str = ""
+        self,
+        now_unix_ns: int,
+        *,
+        data_id: str = "",
+        combo_id: str = "",
+        agent_id: str = "",
+        task_id: str = "",
     ) -> Session:
         """Open a session with a new unguessable id."""
         session = Session(new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id)

@@ -40,7 +40,9 @@ def locate(method: str, target: str, headers: Headers, hand_off: HandOff) -> Tar
     if target.lower().startswith("http://"):
         return _absolute(target)
     if not hand_off.destination:
-        return bad_request("this is an HTTP proxy; requests to it name a full http:// URL, or use CONNECT")
+        return bad_request(
+            "this is an HTTP proxy; requests to it name a full http:// URL, or use CONNECT"
+        )
     return _plain(target, headers, hand_off)
 
 

@@ -102,7 +102,7 @@ class UpstreamConnection:
 
     @property
     def protocol(self) -> ResponseHandler:
-        """aiohttp's protocol, for what follows an upgrade."""
+        """The protocol of aiohttp, for what follows an upgrade."""
         return self._protocol
 
     def begin(self, data: bytes, *, has_answer_body: bool) -> None:
@@ -126,7 +126,9 @@ class UpstreamConnection:
         """Write bytes; raises UpstreamError if the connection is closed."""
         transport = self._protocol.transport
         if transport is None or transport.is_closing():
-            raise UpstreamError("the provider closed the connection", kind="disconnected", retryable=True)
+            raise UpstreamError(
+                "the provider closed the connection", kind="disconnected", retryable=True
+            )
         transport.write(data)
 
     async def drain(self) -> None:
@@ -177,7 +179,8 @@ class Upstream:
             limit=0, keepalive_timeout=IDLE_S, ssl=context, ttl_dns_cache=10
         )
         # The connector has no public way to choose the protocol class.
-        self._connector._factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
+        factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
+        self._connector._factory = cast("functools.partial[ResponseHandler]", factory)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S)
 
     async def connect(self, endpoint: Endpoint) -> UpstreamConnection:
@@ -188,7 +191,9 @@ class Upstream:
         """
         route = self._routes.get(endpoint) or self._new_route(endpoint)
         try:
-            connection = await self._connector.connect(cast(ClientRequest, route), [], self._timeout)
+            connection = await self._connector.connect(
+                cast(ClientRequest, route), [], self._timeout
+            )
         except TimeoutError as error:
             text = f"{endpoint.host} did not accept a connection within {CONNECT_TIMEOUT_S:g} s"
             raise UpstreamError(text, kind="connect_timeout", retryable=True) from error
