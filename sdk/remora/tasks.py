@@ -32,6 +32,11 @@ class TaskOwner:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("task %s failed: %s", task.get_name(), error, exc_info=error)
 
+    @property
+    def idle(self) -> bool:
+        """Whether every task has ended."""
+        return not self._tasks
+
     async def aclose(self) -> None:
         """Cancel what still runs and wait for it."""
         tasks = list(self._tasks)

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 
 MODEL = "gpt-4o-mini"
-FAILING_MODEL = "gpt-4o-overloaded"
-"""A model that the provider double answers with an error."""
+FAILING = "[[error:503]] Are you there?"
+ENDLESS = "[[endless]] Tell me everything about the sea."
+"""Words that make the provider double answer with an error, and without end."""
 
 _WEATHER_TOOL = {
     "type": "function",
@@ -96,7 +97,7 @@ class _Agent:
     def _fail(self) -> str:
         try:
             self._client.chat.completions.create(
-                model=FAILING_MODEL, messages=[{"role": "user", "content": "Are you there?"}]
+                model=MODEL, messages=[{"role": "user", "content": FAILING}]
             )
         except self._openai.APIStatusError as error:
             return f"got the provider's own error {error.status_code}"
@@ -106,7 +107,7 @@ class _Agent:
         seen = 0
         with self._client.chat.completions.create(
             model=MODEL,
-            messages=[{"role": "user", "content": "Tell me everything about the sea."}],
+            messages=[{"role": "user", "content": ENDLESS}],
             stream=True,
         ) as stream:
             for _ in stream:

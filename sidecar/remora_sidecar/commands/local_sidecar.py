@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from remora_sidecar.settings import SidecarSettings
 
 LINGER_S = "2"
+_RIVAL_WAIT_S = 3.0
 _PORTS = {
     "REMORA_LISTEN": "127.0.0.1:15001",
     "REMORA_CONTROL_LISTEN": "127.0.0.1:15080",
@@ -31,10 +33,25 @@ def find_or_start(environment: Mapping[str, str]) -> tuple[Addresses, bool]:
         ConfigError: It can't be started; with every problem it named.
     """
     settings = read_settings()
-    found = read_addresses(settings.data_dir)
-    if found is not None and ControlClient(found.control).is_alive():
+    if (found := _running(settings)) is not None:
         return found, False
-    return _start(settings, environment), True
+    try:
+        return _start(settings, environment), True
+    except ConfigError as error:
+        if "REMORA_DATA_DIR" not in str(error):
+            raise
+        # Another `run` may have been faster, and its sidecar holds the data directory.
+        deadline = time.monotonic() + _RIVAL_WAIT_S
+        while time.monotonic() < deadline:
+            if (found := _running(settings)) is not None:
+                return found, False
+            time.sleep(0.1)
+        raise
+
+
+def _running(settings: "SidecarSettings") -> Addresses | None:
+    found = read_addresses(settings.data_dir)
+    return found if found is not None and ControlClient(found.control).is_alive() else None
 
 
 def _start(settings: "SidecarSettings", environment: Mapping[str, str]) -> Addresses:

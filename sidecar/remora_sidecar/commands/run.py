@@ -7,10 +7,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from remora.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from remora_sidecar.commands.control_client import ControlClient
 
 _SETTLE_S = 2.0
 
@@ -103,11 +107,8 @@ def _signals_passed_to(child: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _settled(control: object, session_id: str) -> dict[str, object]:
+def _settled(control: "ControlClient", session_id: str) -> dict[str, object]:
     """Read the totals once the last calls of the ended program are recorded."""
-    from remora_sidecar.commands.control_client import ControlClient
-
-    assert isinstance(control, ControlClient)  # noqa: S101 - narrows for the checker
     deadline = time.monotonic() + _SETTLE_S
     session = control.read_session(session_id)
     while session["in_flight"] and time.monotonic() < deadline:

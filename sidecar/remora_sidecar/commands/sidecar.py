@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from remora.errors import ConfigError
+from remora.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from remora_sidecar.assembly import Sidecar
@@ -57,11 +58,12 @@ async def _run(settings: "SidecarSettings", ready_json: bool) -> None:
 
 async def _stopped_or_left(stop: asyncio.Event, sidecar: "Sidecar", linger_s: float) -> None:
     gone = sidecar.holds.all_gone(first_within_s=FIRST_HOLD_S, linger_s=linger_s)
-    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(gone)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    await asyncio.gather(*waits, return_exceptions=True)
+    tasks = TaskOwner("command")
+    waits = [tasks.spawn(stop.wait(), name="stop"), tasks.spawn(gone, name="linger")]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await tasks.aclose()
 
 
 def _say_ready(sidecar: "Sidecar", ready_json: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import aiohttp
 from aiohttp import web
-from aiohttp.http import RawResponseMessage
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.web_protocol import RequestPayloadError
 
 from remora.errors import UpstreamError
@@ -25,7 +25,7 @@ from remora_sidecar.engine.headers import (
 )
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.parts import EngineParts
-from remora_sidecar.engine.refusal import Refusal, too_large, upstream_failed
+from remora_sidecar.engine.refusal import Refusal, bad_request, too_large, upstream_failed
 from remora_sidecar.engine.request_body import HeldBody, PassingBody, RequestBody, take_body
 from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.tunnel import Tunnel
@@ -33,6 +33,9 @@ from remora_sidecar.engine.upstream import Answer, Endpoint, UpstreamConnection
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.redaction import url_without_credentials
+
+_BROKEN_BODY = (HttpProcessingError, aiohttp.ClientPayloadError, RequestPayloadError)
+"""What reading the agent's body raises where its framing is not valid."""
 
 _RESENT = "sent once more: a kept connection had closed before any byte of an answer"
 
@@ -62,6 +65,8 @@ class Call:
         self._seen = self._observation(call_id, hand_off, attributed.attribution)
         self._seen.notes.extend(attributed.notes)
         self._connection: UpstreamConnection | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._body_is_broken = False
         self._decoder: Decoder | None = None
         self._recorded = False
 
@@ -103,8 +108,8 @@ class Call:
             self._finish(EndReason.CLIENT_GONE)
         finally:
             self._session.in_flight -= 1
-            if self._connection is not None:
-                self._connection.abort()
+            self._stop_upload()
+            self._drop_connection()
             if not self._recorded:  # a bug of ours must not lose the fact of the call
                 self._finish(
                     EndReason.UNSPECIFIED,
@@ -113,15 +118,23 @@ class Call:
         return self._agent.carried()
 
     async def _carry(self) -> None:
-        body = await self._take_body()
+        try:
+            body = await self._take_body()
+        except _BROKEN_BODY:
+            self._refuse_broken_body()
+            return
         if isinstance(body, PassingBody) and not self._parts.policy.opaque_allowed:
+            self._seen.opaque = True
             self._refuse(too_large(self._parts.held_body_bytes))
             return
         self._read_request(body)
         try:
             connection, answer = await self._ask(body)
         except UpstreamError as error:
-            self._no_answer(error)
+            if self._body_is_broken:
+                self._refuse_broken_body()
+            else:
+                self._no_answer(error)
             return
         if answer.message.code == 101:
             await self._tunnel(connection, answer.message)
@@ -198,7 +211,8 @@ class Call:
             connection.begin(head + body.content, has_answer_body=has_answer_body)
         else:
             connection.begin(head, has_answer_body=has_answer_body)
-            self._parts.tasks.spawn(self._upload(connection, body), name="upload")
+            sending = self._send_body(connection, body)
+            self._upload = self._parts.tasks.spawn(sending, name="upload")
 
     def _upstream_head(self, body: RequestBody) -> bytes:
         """Write the provider's request head: the agent's, but for what is ours or hop-by-hop."""
@@ -215,7 +229,7 @@ class Call:
     def _asks_upgrade(self) -> bool:
         return (header(self._request.raw_headers, b"upgrade") or "").lower() == "websocket"
 
-    async def _upload(self, connection: UpstreamConnection, body: PassingBody) -> None:
+    async def _send_body(self, connection: UpstreamConnection, body: PassingBody) -> None:
         """Stream a body past the held limit; the answer may come, and end it, before."""
         chunked = body.length is None
         try:
@@ -225,8 +239,15 @@ class Call:
                 await connection.drain()
             if chunked:
                 connection.write(b"0\r\n\r\n")
-        except (UpstreamError, aiohttp.ClientError, RequestPayloadError, ConnectionError):
+        except _BROKEN_BODY:
+            self._body_is_broken = True
+            connection.abort()
+        except (UpstreamError, ConnectionError):
             return  # whoever waits for the answer learns of it and says so
+
+    def _stop_upload(self) -> bool:
+        """Stop sending the body; False if it had gone out whole."""
+        return self._upload is not None and self._upload.cancel()
 
     async def _relay(self, connection: UpstreamConnection, answer: Answer) -> None:
         message, content = answer.message, answer.content
@@ -301,6 +322,9 @@ class Call:
 
     def _complete(self, connection: UpstreamConnection) -> None:
         self._finish(EndReason.COMPLETED)
+        if self._stop_upload():  # answered early: what would follow is no request
+            self._agent.keep_alive = False
+            return
         connection.release()
         self._connection = None
 
@@ -320,8 +344,11 @@ class Call:
         self._finish(EndReason.NO_ANSWER, CallError(error.kind, str(error)))
         self._say(upstream_failed(str(error), error.kind))
 
+    def _refuse_broken_body(self) -> None:
+        self._agent.keep_alive = False
+        self._refuse(bad_request("the request's body is not framed as HTTP/1.1 asks"))
+
     def _refuse(self, refusal: Refusal) -> None:
-        self._seen.opaque = True
         self._finish(EndReason.REFUSED, CallError(refusal.code, refusal.message))
         self._parts.metrics.refused.labels(refusal.code).inc()
         self._say(refusal)

@@ -32,7 +32,8 @@ async def forward(parts: EngineParts, request: AgentRequest, target: Target) -> 
     try:
         _send(connection, request, target, agent, uploads)
         await _relay(agent, await connection.answer())
-        connection.release()
+        if uploads.idle:
+            connection.release()
     except UpstreamError as error:
         agent.refuse(upstream_failed(str(error), error.kind))
     except (aiohttp.ClientError, OSError):

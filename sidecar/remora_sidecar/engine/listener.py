@@ -24,6 +24,10 @@ _SILENT.disabled = True  # aiohttp's own words quote what the agent sent
 
 _IDLE_AGENT_S = 3600.0
 
+_LINGER_S = 5.0
+"""How long a body that nobody wants is still read: closing at once would reset the connection
+before the agent has read its answer."""
+
 
 class _AgentProtocol(RequestHandler):
     """aiohttp's server protocol with errors in our words."""
@@ -81,7 +85,7 @@ class EngineListener:
             logger=_SILENT,
             keepalive_timeout=_IDLE_AGENT_S,
             tcp_keepalive=False,
-            lingering_time=0,
+            lingering_time=_LINGER_S,
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
             max_headers=MAX_HEADER_FIELDS,
@@ -91,6 +95,17 @@ class EngineListener:
         self._server = await loop.create_server(
             self._web, "127.0.0.1", 0, family=socket.AF_INET, backlog=1024
         )
+        return self.address
+
+    @property
+    def address(self) -> Address:
+        """Where it listens.
+
+        Raises:
+            RuntimeError: It was not started.
+        """
+        if self._server is None:
+            raise RuntimeError("the engine does not listen yet")
         address: Address = self._server.sockets[0].getsockname()
         return address
 

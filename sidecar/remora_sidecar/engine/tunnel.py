@@ -7,6 +7,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.web_protocol import RequestHandler
 
+from remora.tasks import TaskOwner
+
 Watch = Callable[[bytes], None]
 
 _HIGH_WATER_BYTES = 256 * 1024
@@ -67,13 +69,12 @@ class Tunnel:
         # aiohttp types the parser as its own WebSocketReader, and needs only this interface.
         self._agent.set_parser(agent)  # type: ignore[arg-type]
         self._provider.set_parser(provider, None)
+        tasks = TaskOwner("tunnel")
         pumps = [
-            asyncio.ensure_future(agent.pump(self._provider)),
-            asyncio.ensure_future(provider.pump(self._agent)),
+            tasks.spawn(agent.pump(self._provider), name="to provider"),
+            tasks.spawn(provider.pump(self._agent), name="to agent"),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            await tasks.aclose()

@@ -160,7 +160,9 @@ class UpstreamConnection:
         self._connection.release()
 
     def abort(self) -> None:
-        """Cut the connection at once."""
+        """Cut the connection at once; nothing, if it was given back."""
+        if self._connection.protocol is None:
+            return
         transport = self._protocol.transport
         if transport is not None:
             transport.abort()
