@@ -78,15 +78,23 @@ Addresses = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_ad
 class SidecarSettings(BaseSettings):
     """Every setting of the sidecar; the variable is the field's name with ``REMORA_``."""
 
-    model_config = SettingsConfigDict(env_prefix="REMORA_", arbitrary_types_allowed=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="REMORA_", arbitrary_types_allowed=True, frozen=True
+    )
 
     mode: Literal["transparent", "explicit"] = Field(
         default="explicit",
-        description="How agents reach the sidecar: by redirect rules (`transparent`) or as an HTTP proxy.",
+        description=(
+            "How agents reach the sidecar: by redirect rules (`transparent`) "
+            "or as an HTTP proxy (`explicit`)."
+        ),
     )
     listen: Addresses = Field(
         default=(("127.0.0.1", 15001), ("::1", 15001)),
-        description="Where the interceptor listens; loopback only. IPv6 is skipped, and said, where the machine has none.",
+        description=(
+            "Where the interceptor listens; loopback only. IPv6 is skipped, and said, "
+            "where the machine has none."
+        ),
     )
     session_listen: Address = Field(
         default=("127.0.0.1", 15002),
@@ -112,7 +120,10 @@ class SidecarSettings(BaseSettings):
     )
     trust_dir: Path | None = Field(
         default=None,
-        description="Folder of the trust files for agents; no key is ever in it. Default: `trust` in the data directory.",
+        description=(
+            "Folder of the trust files for agents; no key is ever in it. "
+            "Default: `trust` in the data directory."
+        ),
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -122,7 +133,8 @@ class SidecarSettings(BaseSettings):
         default=None, description="File or folder of YAML policy documents."
     )
     preset: Literal["none", "tracker"] = Field(
-        default="none", description="What applies where no policy is given; `tracker` captures bodies."
+        default="none",
+        description="What applies where no policy is given; `tracker` captures bodies.",
     )
     labels: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)] = Field(
         default_factory=dict, description="Labels of a local sidecar, `key=value,key=value`."
@@ -162,7 +174,10 @@ class SidecarSettings(BaseSettings):
     linger_s: float | None = Field(
         default=None,
         ge=0,
-        description="Stop when no program has held a session for so many seconds (`remora run` sets it). Default: never.",
+        description=(
+            "Stop when no program has held a session for so many seconds "
+            "(`remora run` sets it). Default: never."
+        ),
     )
     pod_name: str = Field(default="", description="Name of the pod, from the downward API.")
     pod_uid: str = Field(default="", description="Uid of the pod. Default: the installation id.")
@@ -174,7 +189,11 @@ class SidecarSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        wide = [a for a in (*self.listen, self.session_listen, self.control_listen) if not is_loopback(a[0])]
+        wide = [
+            a
+            for a in (*self.listen, self.session_listen, self.control_listen)
+            if not is_loopback(a[0])
+        ]
         if wide:
             listed = ", ".join(format_address(address) for address in wide)
             raise ValueError(f"only loopback addresses can be listened on here, not {listed}")

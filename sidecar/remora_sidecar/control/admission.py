@@ -8,11 +8,14 @@ calls need, besides, the token that only the sidecar's owner can read.
 import hmac
 from collections.abc import Mapping
 from enum import Enum
+from ipaddress import ip_address
 
 from remora_sidecar.engine.refusal import Refusal
 from remora_sidecar.model.authority_form import split_authority
 
-_LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
+_ADMIN_ONLY = (
+    "this is an admin call: send `Authorization: Bearer` with the token of REMORA_ADMIN_TOKEN_FILE"
+)
 
 
 class Kind(Enum):
@@ -30,17 +33,27 @@ def admit(kind: Kind, headers: Mapping[str, str], admin_token: str) -> Refusal |
     if "Origin" in headers:
         return _forbidden("web pages may not make control calls (the request carries an Origin)")
     host = split_authority(headers.get("Host", ""), 80)
-    if host is None or host[0] not in _LOOPBACK_NAMES:
+    if host is None or not _is_loopback(host[0]):
         return _forbidden("control calls must name a loopback Host")
     if kind is Kind.ADMIN and not _has_token(headers.get("Authorization", ""), admin_token):
-        message = "this is an admin call: send `Authorization: Bearer` with the token of REMORA_ADMIN_TOKEN_FILE"
-        return Refusal(401, "authentication_error", "ADMIN_TOKEN_REQUIRED", message)
+        return Refusal(401, "authentication_error", "ADMIN_TOKEN_REQUIRED", _ADMIN_ONLY)
     return None
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _has_token(authorization: str, admin_token: str) -> bool:
     scheme, _, token = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), admin_token.encode())
+    # Bytes that are no UTF-8 come as surrogates, which a plain encode() refuses.
+    given = token.strip().encode("utf-8", "surrogateescape")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given, admin_token.encode())
 
 
 def _forbidden(message: str) -> Refusal:

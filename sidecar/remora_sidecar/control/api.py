@@ -65,7 +65,9 @@ def _refused(refusal: Refusal) -> web.Response:
 
 async def _status(request: web.Request) -> web.Response:
     state = request.app[_STATE]
-    return web.json_response({"version": state.version, "mode": state.mode, "ready": state.health().ready})
+    return web.json_response(
+        {"version": state.version, "mode": state.mode, "ready": state.health().ready}
+    )
 
 
 async def _open_session(request: web.Request) -> web.Response:
@@ -121,7 +123,7 @@ async def _hold_session(request: web.Request) -> web.StreamResponse:
 
 
 def _unknown_session() -> web.Response:
-    return _refused(Refusal(404, "not_found", "UNKNOWN_SESSION", "there is no session of this id here"))
+    return _refused(Refusal(404, "not_found", "UNKNOWN_SESSION", "there is no session of this id"))
 
 
 async def _environment(request: web.Request) -> web.Response:
@@ -141,12 +143,14 @@ async def _list_sessions(request: web.Request) -> web.Response:
 
 
 async def _policy(request: web.Request) -> web.Response:
-    return web.json_response(request.app[_STATE].policy_view(), dumps=lambda v: json.dumps(v, default=str))
+    return web.json_response(
+        request.app[_STATE].policy_view(), dumps=lambda v: json.dumps(v, default=str)
+    )
 
 
 async def _not_here(request: web.Request) -> web.Response:
     if request.path.startswith("/v1/"):
         message = "there is no such call; docs/control.md lists them"
     else:
-        message = "the root paths are reserved for the tracker's protocol, which is not served yet; use /v1/"
+        message = "the root paths are kept for the tracker's protocol, not served yet; use /v1/"
     return _refused(Refusal(404, "not_found", "NOT_FOUND", message))

@@ -42,9 +42,14 @@ class _SpoolCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give the figures as they are now."""
         spool = self._spool
-        yield GaugeMetricFamily("remora_spool_depth", "Records waiting for the aggregator.", spool.depth)
+        yield GaugeMetricFamily(
+            "remora_spool_depth", "Records waiting for the aggregator.", spool.depth
+        )
         counters = {
-            "unwritten": ("Records that the spool's file did not take at once.", spool.unwritten_total),
+            "unwritten": (
+                "Records that the spool's file did not take at once.",
+                spool.unwritten_total,
+            ),
             "lost": ("Records that could not be kept in any form.", spool.lost_total),
             "refused": ("Records that the aggregator refused.", spool.refused_total),
             "shed_bodies": ("Records whose bodies were shed for room.", spool.shed_bodies_total),

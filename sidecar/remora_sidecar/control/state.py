@@ -57,10 +57,12 @@ class Holds:
         self.changed = asyncio.Event()
 
     def __enter__(self) -> None:
+        """Count one more."""
         self.count += 1
         self.changed.set()
 
     def __exit__(self, *_: object) -> None:
+        """Count one less."""
         self.count -= 1
         self.changed.set()
 

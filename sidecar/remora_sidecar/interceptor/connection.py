@@ -27,7 +27,9 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 def connection_options() -> moptions.Options:
     """Make the options that mitmproxy's handler and layers look at."""
     options = moptions.Options()
-    options.add_option("tcp_timeout", int, IDLE_LIMIT_S, "Seconds of silence that end a connection.")
+    options.add_option(
+        "tcp_timeout", int, IDLE_LIMIT_S, "Seconds of silence that end a connection."
+    )
     return options
 
 
@@ -94,5 +96,3 @@ def _where(exc_info: object) -> str:
         place = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
         return f": {exc_info[0].__name__}{place}"
     return ""
-
-

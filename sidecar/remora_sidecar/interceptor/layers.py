@@ -285,7 +285,9 @@ class ExplicitEntry(EntryLayer):
         elif isinstance(seen, HttpHead):
             yield from self._judge_request(seen)
         elif not isinstance(seen, NeedMore):
-            yield from self._answer(400, "This is an HTTP proxy; it takes CONNECT and http:// requests.")
+            yield from self._answer(
+                400, "This is an HTTP proxy; it takes CONNECT and http:// requests."
+            )
 
     def _judge_request(self, head: HttpHead) -> CommandGenerator[None]:
         self.route.proxy_user = basic_user(head.proxy_authorization)
@@ -306,7 +308,9 @@ class ExplicitEntry(EntryLayer):
         if policy.terminates(host) or policy.takes_plain(host, port):
             self._connected_to = address
             self.context.server = connection.Server(address=address)
-            yield commands.SendData(self.context.client, b"HTTP/1.1 200 Connection established\r\n\r\n")
+            yield commands.SendData(
+                self.context.client, b"HTTP/1.1 200 Connection established\r\n\r\n"
+            )
             if self._buffer:
                 yield from self._judge(peek(bytes(self._buffer)))
         elif reason := self.route.dial_guard(host, port):

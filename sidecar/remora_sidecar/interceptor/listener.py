@@ -11,8 +11,8 @@ from mitmproxy.platform.linux import original_addr
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem
 from remora.tasks import TaskOwner
-from remora_sidecar.interceptor.connection import AgentConnection, connection_options
 from remora_sidecar.engine.opaque import OpaqueConnection
+from remora_sidecar.interceptor.connection import AgentConnection, connection_options
 from remora_sidecar.interceptor.layers import Route, written
 from remora_sidecar.model.handoff import Address, HandOffTable
 

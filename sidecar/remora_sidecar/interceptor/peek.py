@@ -6,7 +6,7 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy.layers.tls import parse_client_hello
 
 PEEK_LIMIT_BYTES = 64 * 1024
-"""Longest ClientHello or HTTP head that is waited for; a longer one is relayed unread."""
+"""Longest ClientHello or HTTP head that is waited for; a longer one is not read."""
 
 _METHODS = (
     b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"TRACE ",

@@ -4,7 +4,9 @@ import base64
 import binascii
 import re
 
-_AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::(?P<port>\d{1,5}))?")
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::(?P<port>\d{1,5}))?"
+)
 
 
 def split_authority(text: str, default_port: int) -> tuple[str, int] | None:

@@ -37,6 +37,7 @@ class HandOffTable:
         self._by_address: dict[Address, HandOff] = {}
 
     def __len__(self) -> int:
+        """Count the open connections."""
         return len(self._by_address)
 
     def put(self, address: Address, hand_off: HandOff) -> None:
