@@ -15,6 +15,7 @@ from remora.client.target import AggregatorTarget
 from remora import __version__
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
+from remora.policy import load_documents, read_policy_files
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
@@ -131,10 +132,9 @@ async def running_sidecar(
 
 def load_policy(settings: SidecarSettings) -> PolicySnapshot:
     """Read and compile the policy documents; raises ConfigError with every problem."""
-    from remora.policy.files import read_policy_files  # the one file-reading corner of the room
-
-    documents = read_policy_files(settings.policy) if settings.policy is not None else None
-    return snapshot_from_documents(documents, settings.labels, preset=settings.preset)
+    texts = {} if settings.policy is None else read_policy_files(settings.policy)
+    preset = None if settings.preset == "none" else settings.preset
+    return snapshot_from_documents(load_documents(texts), settings.labels, preset)
 
 
 async def _build(
