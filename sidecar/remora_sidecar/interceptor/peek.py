@@ -1,5 +1,6 @@
 """What a connection's first bytes say, before anything is decided. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from mitmproxy.net.tls import starts_like_tls_record
@@ -9,9 +10,11 @@ PEEK_LIMIT_BYTES = 64 * 1024
 """Longest ClientHello or HTTP head that is waited for; a longer one is not read."""
 
 _METHODS = (
-    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"TRACE ",
+    b"GET", b"POST", b"PUT", b"HEAD", b"PATCH", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE",
 )  # fmt: skip
-_LONGEST_METHOD = max(map(len, _METHODS))
+_ANY_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
+_LINE = re.compile(rb"[^\x00-\x1f\x7f]*\r?")
+_CLIENT_HELLO = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +62,53 @@ class Other:
 Peek = NeedMore | TlsHello | HttpHead | Other
 
 
-def peek(data: bytes) -> Peek:
-    """Read the first bytes that a client sent."""
+def peek(data: bytes, *, any_method: bool = False) -> Peek:
+    """Read the first bytes that a client sent.
+
+    Args:
+        data: All of them so far.
+        any_method: Take every method that HTTP allows, where nothing but HTTP can come; else
+            only those of RFC 9110 and PATCH, so that no other protocol is waited on.
+    """
     if data[:1] == b"\x16":
         return _peek_tls(data)
-    if _may_be_http(data):
+    if _may_be_http(data, any_method):
         return _peek_http(data)
     return Other()
 
 
 def _peek_tls(data: bytes) -> Peek:
     if len(data) < 3:
-        return NeedMore()
-    if not starts_like_tls_record(data):
+        return NeedMore() if b"\x16\x03".startswith(data) else Other()
+    if not starts_like_tls_record(data) or (len(data) > 5 and data[5] != _CLIENT_HELLO):
         return Other()
     try:
         hello = parse_client_hello(data)
+        if hello is not None:
+            return TlsHello((hello.sni or "").lower().rstrip("."), tuple(hello.alpn_protocols))
     except ValueError:
         return Other()
-    if hello is None:
-        return NeedMore() if len(data) < PEEK_LIMIT_BYTES else Other()
-    return TlsHello(name=(hello.sni or "").lower().rstrip("."), alpn=tuple(hello.alpn_protocols))
+    return NeedMore() if len(data) < PEEK_LIMIT_BYTES else Other()
 
 
-def _may_be_http(data: bytes) -> bool:
-    start = data[:_LONGEST_METHOD]
-    return any(start.startswith(method[: len(start)]) for method in _METHODS)
+def _may_be_http(data: bytes, any_method: bool) -> bool:
+    method, space, _ = data.partition(b" ")
+    if any_method:
+        return not data or _ANY_METHOD.fullmatch(method) is not None
+    return method in _METHODS if space else any(known.startswith(method) for known in _METHODS)
 
 
 def _peek_http(data: bytes) -> Peek:
+    first, newline, _ = data.partition(b"\n")
+    if _LINE.fullmatch(first) is None:
+        return Other()
+    parts = first.decode("latin-1").split(" ")
+    if newline and not _is_request_line(parts):
+        return Other()
     end = data.find(b"\r\n\r\n")
     if end < 0:
         return NeedMore() if len(data) < PEEK_LIMIT_BYTES else Other()
-    line, *fields = data[:end].decode("latin-1").split("\r\n")
-    parts = line.split(" ")
-    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
-        return Other()
+    fields = data[len(first) + 1 : end].decode("latin-1").split("\r\n")
     return HttpHead(
         method=parts[0],
         target=parts[1],
@@ -102,6 +116,10 @@ def _peek_http(data: bytes) -> Peek:
         proxy_authorization=_field(fields, "proxy-authorization"),
         size=end + 4,
     )
+
+
+def _is_request_line(parts: list[str]) -> bool:
+    return len(parts) == 3 and parts[2] in ("HTTP/1.1\r", "HTTP/1.0\r")
 
 
 def _field(fields: list[str], name: str) -> str:
