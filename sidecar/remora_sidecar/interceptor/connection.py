@@ -6,6 +6,7 @@ the few hooks that matter (a connection to the engine opened or closed) are take
 
 import asyncio
 import logging
+import sys
 from types import TracebackType
 
 from mitmproxy import options as moptions
@@ -76,19 +77,35 @@ class AgentConnection(server.LiveConnectionHandler):
         if self.route.hand_offs.pop(upstream, None) and upstream.sockname is not None:
             self._table.remove(upstream.sockname[:2])
 
+    def end(self) -> None:
+        """Close the agent's connection, and with it everything that was opened for it."""
+        transport = self.transports.get(self.client)
+        if transport is None:
+            return
+        if transport.handler is not None:
+            transport.handler.cancel()
+        elif isinstance(transport.writer, asyncio.StreamWriter):
+            transport.writer.close()
+
     def log(
         self,
         message: str,
         level: int = logging.INFO,
         exc_info: object = None,
     ) -> None:
-        """Keep mitmproxy's words out of the log: they can quote what the agent sent."""
+        """Keep mitmproxy's words out of the log: they can quote what the agent sent.
+
+        What it reports as an error is a bug of ours, after which the connection would hang.
+        """
         if level >= logging.ERROR:
             logger.error("a connection's handler failed%s", _where(exc_info))
+            self.end()
 
 
 def _where(exc_info: object) -> str:
     """Name the kind and place of an exception, without its text."""
+    if exc_info is True:
+        exc_info = sys.exc_info()
     if isinstance(exc_info, tuple) and exc_info[0] is not None:
         trace = exc_info[2]
         while trace is not None and trace.tb_next is not None:

@@ -4,6 +4,7 @@ Sans-io generators: events in, commands out. They use mitmproxy's TLS and TCP la
 nothing of its HTTP stack; `connection.AgentConnection` performs the commands.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from OpenSSL import SSL
 
+from remora.errors import RemoraError
 from remora_sidecar.interceptor.peek import HttpHead, NeedMore, Other, Peek, TlsHello, peek
 from remora_sidecar.interceptor.verdict import (
     Block,
@@ -25,16 +27,26 @@ from remora_sidecar.interceptor.verdict import (
     Verdict,
     judge_http,
     judge_tls,
+    judge_tls_inside,
+    judge_unread,
 )
 from remora_sidecar.model.authority_form import basic_user, split_authority
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.model.handoff import Address, HandOff
 
+logger = logging.getLogger(__name__)
+
 SERVER_FIRST_WAIT_S = 0.2
 """A client that is silent for so long may be waiting for the server to speak first."""
 
-_NO_APPLICATION_PROTOCOL_ALERT = b"\x15\x03\x03\x00\x02\x02\x78"
-"""A fatal TLS alert: no_application_protocol (RFC 7301 §3.2)."""
+SILENT_AFTER_FAILED_DIAL_S = 1.0
+"""What a silent client still gets to speak where its server can't be reached."""
+
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+_NO_APPLICATION_PROTOCOL = 120
+_INTERNAL_ERROR = 80
+"""TLS alerts (RFC 8446 §6.2)."""
 
 DialGuard = Callable[[str, int], str | None]
 """Says why an explicit connection may not go to this host and port; None if it may."""
@@ -97,8 +109,13 @@ def written(address: Address | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def fatal_alert(description: int) -> bytes:
+    """Write a fatal TLS alert as a plain record."""
+    return b"\x15\x03\x03\x00\x02\x02" + bytes([description])
+
+
 class RelayLayer(TCPLayer):
-    """Relays bytes untouched; closes the agent's side when the other side is done."""
+    """Relays bytes untouched, and each side's end as an end of that direction alone."""
 
     def __init__(self, context: Context, traffic: OpaqueTraffic | None = None) -> None:
         """Relay to ``context.server``, counting into ``traffic`` if it is given."""
@@ -160,14 +177,31 @@ class EntryLayer(layer.Layer):
         super().__init__(context)
         self.route = route
         self._buffer = bytearray()
+        self._any_method = False
         self._child: layer.Layer | None = None
+        self._left: set[connection.Connection] = set()
+
+    def handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        """Keep from the layers what no longer concerns them, then take the event."""
+        if _connection_of(event) in self._left:
+            return
+        if self._paused and self._child is None and self._is_agent_gone(event):
+            yield commands.CloseConnection(self.context.client)
+            yield commands.CloseConnection(self.context.server)
+            return
+        yield from super().handle_event(event)
+
+    def _is_agent_gone(self, event: events.Event) -> bool:
+        ended = isinstance(event, events.ConnectionClosed)
+        return ended and _connection_of(event) == self.context.client
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         if self._child is not None:
-            yield from self._child.handle_event(event)
+            if not isinstance(event, events.Wakeup):
+                yield from self._child.handle_event(event)
         elif isinstance(event, events.DataReceived) and event.connection == self.context.client:
             self._buffer += event.data
-            yield from self._judge(peek(bytes(self._buffer)))
+            yield from self._judge(peek(bytes(self._buffer), any_method=self._any_method))
         elif isinstance(event, events.ConnectionClosed):
             yield from self._closed(event)
         else:
@@ -198,9 +232,7 @@ class EntryLayer(layer.Layer):
         match verdict:
             case Terminate(name):
                 yield from self._leave_server()
-                self.context.server = self.route.hand_off(tls_name=name, destination=destination)
-                tls = ProviderTlsLayer(self.context, self.route.tls_context(name))
-                yield from self._become(tls, first)
+                yield from self._terminate(name, destination, first)
             case HandOver():
                 yield from self._leave_server()
                 self.context.server = self.route.hand_off(tls_name="", destination=destination)
@@ -209,47 +241,100 @@ class EntryLayer(layer.Layer):
                 yield from self._relay(opaque_name, destination, first)
             case Block(name):
                 self.route.opaque = OpaqueTraffic(name, destination, len(first), blocked=True)
-                yield commands.SendData(self.context.client, _NO_APPLICATION_PROTOCOL_ALERT)
-                yield commands.CloseConnection(self.context.client)
+                yield from self._leave_server()
+                yield from self._end(_NO_APPLICATION_PROTOCOL, in_tls=first[:1] == b"\x16")
+
+    def _terminate(
+        self, name: str, destination: Address | None, first: bytes
+    ) -> CommandGenerator[None]:
+        try:
+            tls_context = self.route.tls_context(name)
+        except RemoraError as error:
+            logger.error("an agent's connection can't be terminated: %s", error)
+            yield from self._end(_INTERNAL_ERROR, in_tls=True)
+            return
+        self.context.server = self.route.hand_off(tls_name=name, destination=destination)
+        yield from self._become(ProviderTlsLayer(self.context, tls_context), first)
+
+    def _end(self, alert: int, *, in_tls: bool) -> CommandGenerator[None]:
+        if in_tls:
+            yield commands.SendData(self.context.client, fatal_alert(alert))
+        yield commands.CloseConnection(self.context.client)
 
     def _relay(
         self, opaque_name: str, destination: Address | None, first: bytes
     ) -> CommandGenerator[None]:
         if opaque_name:
             self.route.opaque = OpaqueTraffic(opaque_name, destination)
-            self._redirect_dial(opaque_name)
+            yield from self._redirect_dial(opaque_name, destination)
         yield from self._become(RelayLayer(self.context, self.route.opaque), first)
 
-    def _redirect_dial(self, name: str) -> None:
-        """Follow REMORA_CONNECT_TO for an unread provider connection that is not open yet."""
-        address = self.context.server.address
-        if address is None or self.context.server.connected:
-            return
-        if self.route.connect_to.redirects(name, address[1]):
-            target = self.route.connect_to.dial(name, address[1])
+    def _redirect_dial(self, name: str, destination: Address | None) -> CommandGenerator[None]:
+        """Follow REMORA_CONNECT_TO for an unread connection to a provider."""
+        if destination and self.route.connect_to.redirects(name, destination[1]):
+            yield from self._leave_server()
+            target = self.route.connect_to.dial(name, destination[1])
             self.context.server = connection.Server(address=target)
 
     def _leave_server(self) -> CommandGenerator[None]:
-        if self.context.server.connected:
-            yield commands.CloseConnection(self.context.server)
+        """Close the server, open or being dialled; what it still says concerns nobody."""
+        server = self.context.server
+        if server.timestamp_start is not None:
+            self._left.add(server)
+            yield commands.CloseConnection(server)
+
+
+def _connection_of(event: events.Event) -> connection.Connection | None:
+    if isinstance(event, events.ConnectionEvent):
+        return event.connection
+    if isinstance(event, events.OpenConnectionCompleted):
+        return event.command.connection
+    return None
 
 
 class TransparentEntry(EntryLayer):
-    """Entry of a redirected connection; ``context.server.address`` is where it was going."""
+    """Entry of a redirected connection; ``context.server.address`` is where it was going.
+
+    A client that is silent at first gets its server dialled, which may be the one to speak;
+    meanwhile its own first bytes are still awaited and judged, however late they come.
+    """
+
+    def __init__(self, context: Context, route: Route) -> None:
+        """Start before any dialling."""
+        super().__init__(context, route)
+        assert context.server.address is not None  # noqa: S101 - the listener set it
+        self._destination: Address = context.server.address[:2]
+        self._dialling = False
+        self._dial_failed = False
+        self._relay_once_dialled: Relay | None = None
 
     def _other_event(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.Start):
             yield commands.RequestWakeup(SERVER_FIRST_WAIT_S)
         elif isinstance(event, events.Wakeup) and not self._buffer:
-            yield from self._let_server_speak()
+            yield from self._still_silent()
+        elif isinstance(event, events.OpenConnectionCompleted):
+            yield from self._dialled(event)
         elif isinstance(event, events.DataReceived):
             yield from self._server_spoke(event)
 
-    def _let_server_speak(self) -> CommandGenerator[None]:
-        """Dial, but go on reading the agent's first bytes: a slow agent is still judged."""
-        error = yield commands.OpenConnection(self.context.server)
-        if error:
+    def _still_silent(self) -> CommandGenerator[None]:
+        if self._dial_failed:
             yield commands.CloseConnection(self.context.client)
+            return
+        dial = commands.OpenConnection(self.context.server)
+        dial.blocking = False  # the agent's first bytes must not wait for it
+        self._dialling = True
+        yield dial
+
+    def _dialled(self, event: events.OpenConnectionCompleted) -> CommandGenerator[None]:
+        self._dialling = False
+        if event.reply is not None:
+            self._dial_failed = True
+            self.context.server = connection.Server(address=self._destination)
+            yield commands.RequestWakeup(SILENT_AFTER_FAILED_DIAL_S)
+        if self._relay_once_dialled is not None:
+            yield from self._follow(self._relay_once_dialled, self._destination)
 
     def _server_spoke(self, event: events.DataReceived) -> CommandGenerator[None]:
         yield from self._become(RelayLayer(self.context), bytes(self._buffer))
@@ -257,18 +342,26 @@ class TransparentEntry(EntryLayer):
         yield from self._child.handle_event(event)
 
     def _judge(self, seen: Peek) -> CommandGenerator[None]:
-        address = self.context.server.address
-        assert address is not None  # noqa: S101 - the listener set it
+        if self._relay_once_dialled is not None:
+            return
         match seen:
             case NeedMore():
                 return
             case TlsHello(name=name):
                 verdict = judge_tls(seen, name, self.route.policy())
             case HttpHead():
-                verdict = judge_http(seen, address[1], self.route.policy())
+                verdict = judge_http(seen, self._destination[1], self.route.policy())
             case Other():
                 verdict = Relay()
-        yield from self._follow(verdict, address)
+        yield from self._follow(verdict, self._destination)
+
+    def _relay(
+        self, opaque_name: str, destination: Address | None, first: bytes
+    ) -> CommandGenerator[None]:
+        if self._dialling:
+            self._relay_once_dialled = Relay(opaque_name)
+        else:
+            yield from super()._relay(opaque_name, destination, first)
 
 
 class ExplicitEntry(EntryLayer):
@@ -277,6 +370,7 @@ class ExplicitEntry(EntryLayer):
     def __init__(self, context: Context, route: Route) -> None:
         """Start before any CONNECT."""
         super().__init__(context, route)
+        self._any_method = True
         self._connected_to: Address | None = None
 
     def _judge(self, seen: Peek) -> CommandGenerator[None]:
@@ -305,12 +399,11 @@ class ExplicitEntry(EntryLayer):
     def _connect(self, address: Address) -> CommandGenerator[None]:
         host, port = address
         policy = self.route.policy()
+        self.context.server = connection.Server(address=self.route.connect_to.dial(host, port))
         if policy.terminates(host) or policy.takes_plain(host, port):
             self._connected_to = address
-            self.context.server = connection.Server(address=address)
-            yield commands.SendData(
-                self.context.client, b"HTTP/1.1 200 Connection established\r\n\r\n"
-            )
+            self._any_method = False
+            yield commands.SendData(self.context.client, _ESTABLISHED)
             if self._buffer:
                 yield from self._judge(peek(bytes(self._buffer)))
         elif reason := self.route.dial_guard(host, port):
@@ -319,12 +412,11 @@ class ExplicitEntry(EntryLayer):
             yield from self._connect_and_relay(address)
 
     def _connect_and_relay(self, address: Address) -> CommandGenerator[None]:
-        self.context.server = connection.Server(address=self.route.connect_to.dial(*address))
         error = yield commands.OpenConnection(self.context.server)
         if error:
             yield from self._answer(502, f"Could not connect to {written(address)}: {error}")
             return
-        yield commands.SendData(self.context.client, b"HTTP/1.1 200 Connection established\r\n\r\n")
+        yield commands.SendData(self.context.client, _ESTABLISHED)
         yield from self._become(RelayLayer(self.context), bytes(self._buffer))
 
     def _judge_inside(self, seen: Peek, address: Address) -> CommandGenerator[None]:
@@ -332,11 +424,11 @@ class ExplicitEntry(EntryLayer):
             case NeedMore():
                 return
             case TlsHello(name=name):
-                verdict = judge_tls(seen, name or address[0], self.route.policy())
+                verdict = judge_tls_inside(seen, name, address[0], self.route.policy())
             case HttpHead():
                 verdict = judge_http(seen, address[1], self.route.policy())
             case Other():
-                verdict = Relay()
+                verdict = judge_unread(address[0], self.route.policy())
         if isinstance(verdict, Relay) and (reason := self.route.dial_guard(*address)):
             yield commands.Log(f"not relayed to {written(address)}: {reason}")
             yield commands.CloseConnection(self.context.client)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -19,6 +20,8 @@ from remora_sidecar.model.handoff import Address, HandOffTable
 logger = logging.getLogger(__name__)
 
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+_END_S = 2.0
 
 MakeRoute = Callable[[str], Route]
 """Makes the route of a new connection in the given mode."""
@@ -41,11 +44,19 @@ class Interceptor:
         self._options = connection_options()
         self._servers: list[asyncio.Server] = []
         self._connections = TaskOwner("interceptor")
+        self._agents: dict[asyncio.Task[None], AgentConnection] = {}
         self.addresses: dict[str, list[Address]] = {"transparent": [], "explicit": []}
         self.skipped: list[str] = []
 
-    async def listen(self, mode: str, addresses: Sequence[Address]) -> None:
+    async def listen(
+        self, mode: str, addresses: Sequence[Address], *, setting: str = "REMORA_LISTEN"
+    ) -> None:
         """Open listeners; an IPv6 address is skipped, and said, where the machine has none.
+
+        Args:
+            mode: How agents reach these listeners, ``transparent`` or ``explicit``.
+            addresses: Where to listen.
+            setting: What names the addresses, for the person who must change it.
 
         Raises:
             ConfigError: An address can't be listened on.
@@ -54,26 +65,26 @@ class Interceptor:
             try:
                 server = await self._start(mode, address)
             except OSError as error:
-                self._skip_or_raise(address, error)
+                self._skip_or_raise(address, error, setting)
                 continue
             self._servers.append(server)
             self.addresses[mode].append(server.sockets[0].getsockname()[:2])
         if not self.addresses[mode]:
-            raise ConfigError([Problem("REMORA_LISTEN", "no address could be listened on")])
+            raise ConfigError([Problem(setting, "no address could be listened on")])
 
     async def _start(self, mode: str, address: Address) -> asyncio.Server:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._connections.spawn(self._serve(mode, reader, writer), name="connection")
 
         return await asyncio.start_server(accept, *address, backlog=1024)
 
-    def _skip_or_raise(self, address: Address, error: OSError) -> None:
+    def _skip_or_raise(self, address: Address, error: OSError, setting: str) -> None:
         if ":" in address[0] and error.errno in _NO_SUCH_ADDRESS:
-            self.skipped.append(f"[{address[0]}]:{address[1]}")
-            logger.info("no IPv6 here: [%s]:%s is not listened on", *address)
+            self.skipped.append(written(address))
+            logger.info("no IPv6 here: %s is not listened on", written(address))
             return
-        what = f"{address[0]}:{address[1]} can't be listened on: {error.strerror or error}"
-        raise ConfigError([Problem("REMORA_LISTEN", what)]) from error
+        what = f"{written(address)} can't be listened on: {_reason(error)}"
+        raise ConfigError([Problem(setting, what)]) from error
 
     async def _serve(
         self, mode: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -90,9 +101,13 @@ class Interceptor:
             reader, writer, options=self._options, route=route, table=self._table,
             destination=destination,
         )  # fmt: skip
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._agents[task] = handler
         try:
             await handler.handle_client()
         finally:
+            del self._agents[task]
             writer.close()
             if route.opaque is not None:
                 self._tell_opaque(route, started_s)
@@ -121,7 +136,16 @@ class Interceptor:
     async def aclose(self) -> None:
         """Stop listening and end every connection."""
         self.stop_listening()
+        for agent in list(self._agents.values()):
+            agent.end()
+        if self._agents:
+            await asyncio.wait(list(self._agents), timeout=_END_S)
         await self._connections.aclose()
+
+
+def _reason(error: OSError) -> str:
+    """Say what the system said; asyncio's own text repeats the address."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _destination(writer: asyncio.StreamWriter) -> Address | None:

@@ -29,7 +29,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Refuse: an h2-only client of a provider host, where policy blocks opaque calls."""
+    """Refuse an unread connection to a provider host, where policy blocks opaque calls."""
 
     name: str
 
@@ -62,13 +62,31 @@ def judge_tls(hello: TlsHello, name: str, policy: InterceptionPolicy) -> Verdict
 
     Args:
         hello: What the client offers.
-        name: The SNI, or the host that CONNECT named where there is no SNI.
+        name: The SNI; empty if there is none.
         policy: The policy in force.
     """
     if not name or not policy.terminates(name):
         return Relay()
     if hello.speaks_http1:
         return Terminate(name)
+    return judge_unread(name, policy)
+
+
+def judge_tls_inside(
+    hello: TlsHello, name: str, connected_to: str, policy: InterceptionPolicy
+) -> Verdict:
+    """Decide about TLS inside a CONNECT; without an SNI the host that CONNECT named stands.
+
+    An SNI that is no provider's does not hide a connection to a provider's host.
+    """
+    verdict = judge_tls(hello, name or connected_to, policy)
+    if verdict == Relay() and policy.terminates(connected_to):
+        return judge_unread(connected_to, policy)
+    return verdict
+
+
+def judge_unread(name: str, policy: InterceptionPolicy) -> Verdict:
+    """Decide about a connection to a provider host that can't be read."""
     return Relay(opaque_name=name) if policy.opaque_allowed else Block(name)
 
 

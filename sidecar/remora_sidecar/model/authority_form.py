@@ -4,15 +4,17 @@ import base64
 import binascii
 import re
 
+_LABEL = r"[^\x00-\x20\x7f-\U0010ffff\[\]:/@?#.]{1,63}"
 _AUTHORITY = re.compile(
-    r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:/@\s]+))(?::(?P<port>\d{1,5}))?"
+    rf"(?:\[(?P<v6>[0-9a-fA-F:.]{{2,45}})\]|(?P<name>{_LABEL}(?:\.{_LABEL})*\.?))(?::(?P<port>[0-9]{{1,5}}))?"
 )
+_MAX_NAME = 254
 
 
 def split_authority(text: str, default_port: int) -> tuple[str, int] | None:
     """Split ``host[:port]``; host lower-case, without a final dot. None if malformed."""
     match = _AUTHORITY.fullmatch(text)
-    if match is None:
+    if match is None or len(match["name"] or "") > _MAX_NAME:
         return None
     port = int(match["port"]) if match["port"] else default_port
     if not 0 < port < 65536:
