@@ -8,19 +8,24 @@ import asyncio
 import logging
 import sys
 from types import TracebackType
+from typing import cast
 
 from mitmproxy import options as moptions
-from mitmproxy.connection import Server
-from mitmproxy.proxy import mode_specs, server, server_hooks
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import events, mode_specs, server, server_hooks
 from mitmproxy.proxy.commands import StartHook
 
 from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
+from remora_sidecar.interceptor.splice import splice
 from remora_sidecar.model.handoff import Address, HandOffTable
 
 logger = logging.getLogger(__name__)
 
 IDLE_LIMIT_S = 24 * 3600
 """mitmproxy's own idle limit; the engine owns the real ones, and reasoning can be silent long."""
+
+_READ_BYTES = 65535
+"""How much mitmproxy's handler reads at a time."""
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -60,6 +65,33 @@ class AgentConnection(server.LiveConnectionHandler):
             return ExplicitEntry(context, self.route)
         context.server = Server(address=destination)
         return TransparentEntry(context, self.route)
+
+    async def server_event(self, event: events.Event) -> None:
+        """Let the layers take an event; splice what has become a mere relay.
+
+        A read that came back short has emptied its reader, and nothing was awaited since,
+        so that no byte can be overtaken.
+        """
+        await super().server_event(event)
+        if isinstance(event, events.DataReceived) and len(event.data) < _READ_BYTES:
+            self._splice(event.connection)
+
+    def _splice(self, source: Connection) -> None:
+        layer = self.layer
+        if not (isinstance(layer, EntryLayer) and layer.relays_unwatched):
+            return
+        server = layer.context.server
+        sink = server if source is self.client else self.client
+        source_end, sink_end = self._transport(source), self._transport(sink)
+        if source_end is not None and sink_end is not None:
+            splice(source_end, sink_end, self.timeout_watchdog.register_activity)
+
+    def _transport(self, end: Connection) -> asyncio.Transport | None:
+        io = self.transports.get(end)
+        writer = io.writer if io is not None else None
+        if not isinstance(writer, asyncio.StreamWriter):
+            return None
+        return cast(asyncio.Transport, writer.transport)
 
     async def handle_hook(self, hook: StartHook) -> None:
         """Note connections to the engine before any byte goes over them."""

@@ -122,6 +122,11 @@ class RelayLayer(TCPLayer):
         super().__init__(context, ignore=True)
         self._traffic = traffic
 
+    @property
+    def unwatched(self) -> bool:
+        """Whether the relay is open and nobody counts what passes."""
+        return self._traffic is None and self.context.server.connected
+
     def _count(self, event: events.DataReceived) -> None:
         if self._traffic is None:
             return
@@ -180,6 +185,11 @@ class EntryLayer(layer.Layer):
         self._any_method = False
         self._child: layer.Layer | None = None
         self._left: set[connection.Connection] = set()
+
+    @property
+    def relays_unwatched(self) -> bool:
+        """Whether bytes pass from now on that no layer looks at."""
+        return isinstance(self._child, RelayLayer) and self._child.unwatched
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """Keep from the layers what no longer concerns them, then take the event."""

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -76,14 +75,15 @@ class Interceptor:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self._connections.spawn(self._serve(mode, reader, writer), name="connection")
 
-        return await asyncio.start_server(accept, *address, backlog=1024)
+        # asyncio's own binding hides why it failed.
+        return await asyncio.start_server(accept, sock=_bound(address), backlog=1024)
 
     def _skip_or_raise(self, address: Address, error: OSError, setting: str) -> None:
         if ":" in address[0] and error.errno in _NO_SUCH_ADDRESS:
             self.skipped.append(written(address))
             logger.info("no IPv6 here: %s is not listened on", written(address))
             return
-        what = f"{written(address)} can't be listened on: {_reason(error)}"
+        what = f"{written(address)} can't be listened on: {error.strerror or error}"
         raise ConfigError([Problem(setting, what)]) from error
 
     async def _serve(
@@ -143,9 +143,18 @@ class Interceptor:
         await self._connections.aclose()
 
 
-def _reason(error: OSError) -> str:
-    """Say what the system said; asyncio's own text repeats the address."""
-    return os.strerror(error.errno) if error.errno else str(error)
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    made = socket.socket(family)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _destination(writer: asyncio.StreamWriter) -> Address | None:
