@@ -1,8 +1,10 @@
 """ClientHellos of every shape, made by hand and by Python's own TLS."""
 
+import contextlib
+import socket
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -67,3 +69,27 @@ def hello() -> MakeHello:
 def real_hello() -> MakeHello:
     """Makes the ClientHello that Python's TLS sends."""
     return _real_hello
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of loopback where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def full_backlog() -> Iterator[tuple[str, int]]:
+    """An address that neither accepts nor refuses a connection."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address: tuple[str, int] = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address

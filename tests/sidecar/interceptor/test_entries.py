@@ -158,6 +158,8 @@ class _Connection:
             server.state = connection.ConnectionState.OPEN
         elif error is None:
             error = "connection cancelled"
+        if error is not None:
+            self._open.discard(server)
         self.tell(events.OpenConnectionCompleted(command, error))
         return server
 
