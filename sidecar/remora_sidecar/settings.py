@@ -4,14 +4,16 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from remora.client.address import check_address
 from remora.errors import ConfigError, Problem
 from remora_sidecar.model.connect_to import ConnectTo
 
+NO_AGGREGATOR = "none"
 DEFAULT_HELD_BODY_BYTES = 32 * 1024 * 1024
 
 
@@ -50,11 +52,48 @@ def is_loopback(host: str) -> bool:
 def _addresses(value: object) -> object:
     if not isinstance(value, str):
         return value
-    return tuple(parse_address(part) for part in value.split(",") if part.strip())
+    parsed, problems = [], []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            parsed.append(parse_address(part))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return tuple(parsed)
 
 
 def _address(value: object) -> object:
     return parse_address(value) if isinstance(value, str) else value
+
+
+def _all_loopback(addresses: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    if not addresses:
+        raise ValueError("it names no address")
+    wide = [format_address(address) for address in addresses if not is_loopback(address[0])]
+    if wide:
+        raise ValueError(f"only loopback addresses can be listened on here, not {', '.join(wide)}")
+    return addresses
+
+
+def _loopback(address: tuple[str, int]) -> tuple[str, int]:
+    return _all_loopback((address,))[0]
+
+
+def _aggregator(text: str) -> str:
+    return text if text == NO_AGGREGATOR else check_address(text)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError(f"there is no file or folder {path}")
+    return path
 
 
 def _connect_to(value: object) -> object:
@@ -72,14 +111,22 @@ def _labels(value: object) -> object:
 
 
 Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(_address)]
-Addresses = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_addresses)]
+LoopbackAddress = Annotated[Address, AfterValidator(_loopback)]
+LoopbackAddresses = Annotated[
+    tuple[tuple[str, int], ...],
+    NoDecode,
+    BeforeValidator(_addresses),
+    AfterValidator(_all_loopback),
+]
+ExistingFile = Annotated[Path, AfterValidator(_file)]
+Labels = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)]
 
 
 class SidecarSettings(BaseSettings):
     """Every setting of the sidecar; the variable is the field's name with ``REMORA_``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="REMORA_", arbitrary_types_allowed=True, frozen=True
+        env_prefix="REMORA_", env_ignore_empty=True, arbitrary_types_allowed=True, frozen=True
     )
 
     mode: Literal["transparent", "explicit"] = Field(
@@ -89,18 +136,18 @@ class SidecarSettings(BaseSettings):
             "or as an HTTP proxy (`explicit`)."
         ),
     )
-    listen: Addresses = Field(
+    listen: LoopbackAddresses = Field(
         default=(("127.0.0.1", 15001), ("::1", 15001)),
         description=(
             "Where the interceptor listens; loopback only. IPv6 is skipped, and said, "
             "where the machine has none."
         ),
     )
-    session_listen: Address = Field(
+    session_listen: LoopbackAddress = Field(
         default=("127.0.0.1", 15002),
         description="Where a transparent sidecar also serves explicit mode, for sessions.",
     )
-    control_listen: Address = Field(
+    control_listen: LoopbackAddress = Field(
         default=("127.0.0.1", 15080),
         description="Control calls: sessions, environment, administration; loopback only.",
     )
@@ -108,14 +155,16 @@ class SidecarSettings(BaseSettings):
         default=("127.0.0.1", 15021),
         description="`/healthz`, `/readyz`, `/metrics`; in pods all interfaces.",
     )
-    aggregator: str = Field(
+    aggregator: Annotated[str, AfterValidator(_aggregator)] = Field(
         default="127.0.0.1:15090",
-        description="`host:port` of the aggregator; `none` keeps records in the spool.",
+        description=(
+            "`host:port` or `unix:/path` of the aggregator; `none` keeps records in the spool."
+        ),
     )
-    aggregator_token_file: Path | None = Field(
+    aggregator_token_file: ExistingFile | None = Field(
         default=None, description="File with the token sent to the aggregator."
     )
-    aggregator_ca: Path | None = Field(
+    aggregator_ca: ExistingFile | None = Field(
         default=None, description="PEM file with the root that signed the aggregator's certificate."
     )
     trust_dir: Path | None = Field(
@@ -129,17 +178,17 @@ class SidecarSettings(BaseSettings):
         default_factory=default_data_dir,
         description="CA key (0600), spool, installation id, admin token. Never shared with agents.",
     )
-    policy: Path | None = Field(
+    policy: Annotated[Path, AfterValidator(_existing)] | None = Field(
         default=None, description="File or folder of YAML policy documents."
     )
     preset: Literal["none", "tracker"] = Field(
         default="none",
         description="What applies where no policy is given; `tracker` captures bodies.",
     )
-    labels: Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)] = Field(
+    labels: Labels = Field(
         default_factory=dict, description="Labels of a local sidecar, `key=value,key=value`."
     )
-    upstream_ca: Path | None = Field(
+    upstream_ca: ExistingFile | None = Field(
         default=None, description="PEM file of extra roots trusted towards providers."
     )
     connect_to: Annotated[ConnectTo, NoDecode, BeforeValidator(_connect_to)] = Field(
@@ -164,7 +213,7 @@ class SidecarSettings(BaseSettings):
     answer_headers: Literal["on", "off"] = Field(
         default="on", description="Whether answers carry `remora-*` headers."
     )
-    admin_token_file: Path | None = Field(
+    admin_token_file: ExistingFile | None = Field(
         default=None,
         description="Token of admin calls. Default: made in the data directory, mode 0600.",
     )
@@ -186,20 +235,6 @@ class SidecarSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged to stderr."
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        wide = [
-            a
-            for a in (*self.listen, self.session_listen, self.control_listen)
-            if not is_loopback(a[0])
-        ]
-        if wide:
-            listed = ", ".join(format_address(address) for address in wide)
-            raise ValueError(f"only loopback addresses can be listened on here, not {listed}")
-        if not self.listen:
-            raise ValueError("REMORA_LISTEN names no address")
-        return self
 
     @property
     def trust_folder(self) -> Path:

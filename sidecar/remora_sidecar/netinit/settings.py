@@ -51,7 +51,7 @@ def _network(text: str) -> Network:
 class NetworkSettings(BaseSettings):
     """Settings of the redirect rules; the variable is the field's name with ``REMORA_``."""
 
-    model_config = SettingsConfigDict(env_prefix="REMORA_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="REMORA_", env_ignore_empty=True, frozen=True)
 
     sidecar_uid: int = Field(
         default=1500,
