@@ -20,9 +20,10 @@ def command() -> None:
     except ImportError:
         _fail("the demo's agent uses the openai SDK: pip install 'remora[demo,sidecar,aggregator]'")
     from remora_sidecar.commands.demo_stage import play
+    from remora_sidecar.commands.local_sidecar import current_environment
 
     try:
-        play()
+        sys.exit(play(current_environment()))
     except RemoraError as error:
         _fail(str(error))
 

@@ -1,0 +1,114 @@
+"""What the demo shows: a line for each call, and the bill. Pure."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.table import Table
+from rich.text import Text
+
+from remora.client.usage import UsageRow
+from remora.records import CallRecord, EndReason
+from remora_sidecar.commands.run_summary import money
+
+_OUTCOMES = {
+    EndReason.CLIENT_GONE: "given up by the agent",
+    EndReason.PROVIDER_CUT: "cut by the provider",
+    EndReason.NO_ANSWER: "no answer",
+    EndReason.REFUSED: "refused by policy",
+    EndReason.STOPPED: "sidecar stopped",
+}
+_COLUMNS = "{kind:<8} {model:<24} {outcome:<24} {tokens:>13} {cost:>12} {first:>9} {took:>9}"
+
+
+def heading() -> Text:
+    """Name the columns of `call_line`."""
+    line = _COLUMNS.format(
+        kind="call", model="model", outcome="outcome", tokens="tokens", cost="cost",
+        first="1st token", took="took",
+    )  # fmt: skip
+    return Text(line, style="bold")
+
+
+def call_line(record: CallRecord) -> Text:
+    """Show one call in one line; what is unknown is a dash, never a zero."""
+    line = _COLUMNS.format(
+        kind="stream" if record.stream else "plain",
+        model=_short(record.model or "?", 24),
+        outcome=_short(_outcome(record), 24),
+        tokens=_tokens(record),
+        cost=money(record.cost.total_usd) if record.cost is not None else "-",
+        first=_duration(record.ttft_s),
+        took=_duration(record.latency_s),
+    )
+    return Text(line, style=_style(record))
+
+
+def _outcome(record: CallRecord) -> str:
+    if record.end_reason in _OUTCOMES:
+        return _OUTCOMES[record.end_reason]
+    if record.status_code >= 400:
+        what = record.error.type if record.error is not None else "error"
+        return f"{record.status_code} {what}"
+    called = f" → {', '.join(record.tool_names)}()" if record.tool_names else ""
+    return f"{record.status_code} {record.finish_reason}{called}"
+
+
+def _style(record: CallRecord) -> str:
+    if record.status_code >= 400 or record.end_reason is EndReason.NO_ANSWER:
+        return "red"
+    return "green" if record.end_reason is EndReason.COMPLETED else "yellow"
+
+
+def _tokens(record: CallRecord) -> str:
+    usage = record.usage
+    if usage is None:
+        return "-"
+    known = (usage.input_tokens, usage.output_tokens)
+    return " → ".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def usage_table(rows: Sequence[UsageRow]) -> Table:
+    """Show the sums by model."""
+    table = Table(title="What it cost", title_justify="left", box=None, pad_edge=False)
+    table.add_column("model")
+    for name in ("calls", "errors", "tokens in", "tokens out", "cost"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.keys[0] or "?",
+            str(row.calls),
+            str(row.errors or "-"),
+            f"{row.input_tokens:,}",
+            f"{row.output_tokens:,}",
+            _cost(row),
+        )
+    return table
+
+
+def _cost(row: UsageRow) -> str:
+    unknown = "unknown" if row.unpriced_calls or row.unread_usage_calls else ""
+    known = money(row.cost_usd) if row.cost_usd is not None else ""
+    return " + ".join(part for part in (known, unknown) if part) or "-"
+
+
+def closing(rows: Sequence[UsageRow], wall_s: float) -> str:
+    """Say the sum, and what to try next."""
+    calls = sum(row.calls for row in rows)
+    total = sum((row.cost_usd for row in rows if row.cost_usd is not None), Decimal(0))
+    return (
+        f"{calls} calls in {wall_s:.1f} s, {money(total)} in all. "
+        "The agent's code and key were not touched.\n\n"
+        "Next: [bold]remora aggregator[/] in one terminal, "
+        "[bold]remora run -- python your_agent.py[/] in another,\n"
+        "then [bold]remora records[/] and [bold]remora usage[/]."
+    )
