@@ -86,12 +86,16 @@ class RawAgent:
             ConnectionRefusedError: The proxy made no tunnel; the text is its answer.
             ssl.SSLError: The other end is not trusted, or refused.
         """
-        agent = await cls.connect(proxy)
-        await agent.open_tunnel(host, port, user)
         context = ssl.create_default_context(cadata=ca_pem)
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        await agent.writer.start_tls(context, server_hostname=host)
+        agent = await cls.connect(proxy)
+        try:
+            await agent.open_tunnel(host, port, user)
+            await agent.writer.start_tls(context, server_hostname=host)
+        except BaseException:
+            agent.abort()
+            raise
         return agent
 
     async def open_tunnel(self, host: str, port: int, user: str = "") -> None:
