@@ -230,3 +230,9 @@ class ProviderDouble:
         for condition, come_true in self._waiting:
             if not come_true.done() and condition():
                 come_true.set_result(None)
+
+
+if __name__ == "__main__":
+    from remora.testing.double_command import main
+
+    main()
