@@ -1,0 +1,197 @@
+"""The documents of the policy language, as users write them and as the CRDs are made of.
+
+Three kinds: `LLMPolicy`, `ClusterLLMPolicy` and `LLMProvider`. The models say what is
+well-formed; `remora.policy.support` says which fields this release enforces.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
+
+from remora.policy.globs import Glob
+from remora.policy.limits import Budget, Cache, Credential, ModelRules
+from remora.policy.model import PolicyModel, ResourceName
+from remora.policy.quantities import Money
+from remora.policy.routing import Route
+from remora.policy.selector import LabelSelector
+from remora.providers import DIALECTS
+from remora.providers.hosts import HostForm, HostPattern, breadth_problem
+
+Capture = Literal["metadata", "redacted", "full"]
+"""What of prompts and answers is kept, strictest first."""
+
+Opaque = Literal["allow", "block"]
+
+
+class Metadata(PolicyModel):
+    """Of Kubernetes' metadata, what a person writes."""
+
+    name: ResourceName
+    namespace: ResourceName | None = None
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    annotations: Mapping[str, str] = Field(default_factory=dict)
+
+
+def _refuse_repetition(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what}: {name!r} stands more than once")
+        seen.add(name)
+
+
+class CallRules(PolicyModel):
+    """What is done with calls: all of a policy but whom it is for.
+
+    Attributes:
+        intercept: Names of the providers to intercept; None for every known one.
+        opaque: Whether what can't be read may pass; None decides by what else the policy says.
+        include_usage: Whether ``stream_options.include_usage`` may be added to calls.
+        capture: What of prompts and answers is kept.
+    """
+
+    intercept: tuple[ResourceName, ...] | None = None
+    opaque: Opaque | None = None
+    include_usage: Literal["auto", "never"] = "auto"
+    capture: Capture = "metadata"
+    models: ModelRules = ModelRules()
+    routes: tuple[Route, ...] = ()
+    cache: Cache | None = None
+    budgets: tuple[Budget, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        _refuse_repetition("intercept", self.intercept or ())
+        _refuse_repetition("routes", (route.name for route in self.routes))
+        _refuse_repetition("budgets", (budget.name for budget in self.budgets))
+        _refuse_repetition("credentials", (key.provider for key in self.credentials))
+        return self
+
+    @property
+    def restricts(self) -> bool:
+        """Whether a call that can't be read could get round some restriction."""
+        return bool(self.models.allow or self.models.deny or self.budgets or self.credentials)
+
+
+class PolicySpec(CallRules):
+    """What an LLMPolicy says."""
+
+    selector: LabelSelector = LabelSelector()
+    priority: Annotated[StrictInt, Field(ge=-1_000_000_000, le=1_000_000_000)] = 0
+
+
+class Floors(PolicyModel):
+    """What no policy may go below."""
+
+    models: ModelRules = ModelRules()
+    budgets: tuple[Budget, ...] = ()
+    capture: Capture | None = None
+    opaque: Opaque | None = None
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        _refuse_repetition("budgets", (budget.name for budget in self.budgets))
+        return self
+
+
+class ClusterPolicySpec(PolicyModel):
+    """What a ClusterLLMPolicy says."""
+
+    defaults: CallRules | None = None
+    floors: Floors = Floors()
+
+
+class Price(PolicyModel):
+    """Prices in USD of a million tokens of the models that a glob takes."""
+
+    model: Glob
+    input_per_million_usd: Money = Field(alias="inputPerMillionUSD")
+    output_per_million_usd: Money = Field(alias="outputPerMillionUSD")
+
+
+def _host(text: str) -> str:
+    pattern = HostPattern.parse(text)
+    if pattern.form is HostForm.GLOB:
+        raise ValueError(
+            "only a leading '*.' may stand for many hosts: a certificate can't be "
+            "constrained to other patterns"
+        )
+    problem = breadth_problem(pattern)
+    if problem is not None:
+        raise ValueError(problem)
+    return pattern.text
+
+
+def _dialect(name: str) -> str:
+    if name not in DIALECTS:
+        raise ValueError(f"no such dialect; known are {', '.join(sorted(DIALECTS))}")
+    return name
+
+
+Host = Annotated[str, AfterValidator(_host)]
+"""A host name, an IP address, or a name with a leading ``*.``."""
+
+DialectName = Annotated[str, AfterValidator(_dialect)]
+
+
+class ProviderSpec(PolicyModel):
+    """What an LLMProvider says."""
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
+    ports: tuple[Annotated[StrictInt, Field(ge=1, le=65535)], ...] = ()
+    tls: StrictBool = True
+    dialects: Annotated[tuple[DialectName, ...], Field(min_length=1)]
+    prices: tuple[Price, ...] = ()
+    allow_insecure: StrictBool = False
+
+    @model_validator(mode="after")
+    def _addresses_have_no_tls(self) -> Self:
+        if self.tls and any(HostPattern.parse(host).is_ip for host in self.hosts):
+            raise ValueError("an IP address can't be intercepted over TLS: give the host's name")
+        return self
+
+    @property
+    def listening_ports(self) -> tuple[int, ...]:
+        """The ports given, else the scheme's own."""
+        return self.ports or ((443,) if self.tls else (80,))
+
+
+class LLMPolicy(PolicyModel):
+    """What is done with the calls of the pods that it selects."""
+
+    api_version: Literal["remora.dev/v1alpha1"]
+    kind: Literal["LLMPolicy"]
+    metadata: Metadata
+    spec: PolicySpec = PolicySpec()
+
+
+class ClusterLLMPolicy(PolicyModel):
+    """Defaults and floors of a whole cluster."""
+
+    api_version: Literal["remora.dev/v1alpha1"]
+    kind: Literal["ClusterLLMPolicy"]
+    metadata: Metadata
+    spec: ClusterPolicySpec = ClusterPolicySpec()
+
+
+class LLMProvider(PolicyModel):
+    """A provider that Remora does not know by itself."""
+
+    api_version: Literal["remora.dev/v1alpha1"]
+    kind: Literal["LLMProvider"]
+    metadata: Metadata
+    spec: ProviderSpec
+
+
+Document = LLMPolicy | ClusterLLMPolicy | LLMProvider
+
+KINDS: Mapping[str, type[LLMPolicy] | type[ClusterLLMPolicy] | type[LLMProvider]] = {
+    "LLMPolicy": LLMPolicy,
+    "ClusterLLMPolicy": ClusterLLMPolicy,
+    "LLMProvider": LLMProvider,
+}
+"""The model of each kind."""
+
+API_VERSION = "remora.dev/v1alpha1"

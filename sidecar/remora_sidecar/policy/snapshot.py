@@ -1,0 +1,91 @@
+"""The compiled policy that engine and interceptor ask on every connection and call.
+
+Built once per change and replaced whole; no question parses anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from remora.policy import EffectivePolicy, PolicyDocuments, Preset, effective_policy
+from remora.policy.provider_document import provider_of
+from remora.providers import Provider, ProviderRegistry
+
+
+@dataclass(frozen=True)
+class PolicySnapshot:
+    """What the policy in force says; immutable.
+
+    Attributes:
+        effective: The policy, with its name and version.
+        registry: The providers that it intercepts, and no others.
+        capture: What of prompts and answers is kept.
+        captures_bodies: Whether bodies are kept at all.
+        opaque_allowed: Whether what can't be read may pass.
+    """
+
+    effective: EffectivePolicy
+    registry: ProviderRegistry
+    capture: str = field(init=False)
+    captures_bodies: bool = field(init=False)
+    opaque_allowed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out the answers that calls ask for."""
+        object.__setattr__(self, "capture", self.effective.capture)
+        object.__setattr__(self, "captures_bodies", self.effective.capture != "metadata")
+        object.__setattr__(self, "opaque_allowed", self.effective.opaque == "allow")
+
+    @property
+    def name(self) -> str:
+        """Name of the policy in force."""
+        return self.effective.name
+
+    @property
+    def version(self) -> str:
+        """Version of the policy in force."""
+        return self.effective.version
+
+    def tls_provider(self, host: str) -> Provider | None:
+        """Return the provider whose TLS connections to this host are terminated."""
+        return self.registry.match_tls(host)
+
+    def plain_provider(self, host: str, port: int) -> Provider | None:
+        """Return the provider that takes plain HTTP at this host and port."""
+        return self.registry.match_plain(host, port)
+
+    def terminates(self, host: str) -> bool:
+        """Whether TLS to this host is a provider's."""
+        return self.registry.match_tls(host) is not None
+
+    def takes_plain(self, host: str, port: int) -> bool:
+        """Whether plain HTTP to this host and port is a provider's."""
+        return self.registry.match_plain(host, port) is not None
+
+    def view(self) -> Mapping[str, object]:
+        """Describe the policy in force, ready for JSON."""
+        effective = self.effective
+        return {
+            "name": effective.name,
+            "source": effective.source.value,
+            "version": effective.version,
+            "intercept": list(effective.intercept),
+            "capture": effective.capture,
+            "opaque": effective.opaque,
+            "includeUsage": effective.include_usage,
+            "notes": list(effective.notes),
+        }
+
+
+def snapshot_from_documents(
+    documents: PolicyDocuments, labels: Mapping[str, str], preset: Preset | None = None
+) -> PolicySnapshot:
+    """Compile documents for a pod.
+
+    Args:
+        documents: Valid documents, as `remora.policy.load_documents` returns them.
+        labels: The pod's labels.
+        preset: What applies where there is no policy document at all.
+    """
+    effective = effective_policy(documents, labels, preset)
+    known = ProviderRegistry.builtin().with_providers(map(provider_of, effective.providers))
+    return PolicySnapshot(effective, known.only(effective.intercept))
