@@ -58,9 +58,11 @@ async def _errors_are_json(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _refused(refusal: Refusal) -> web.Response:
-    return web.json_response(
-        {"error": {"code": refusal.code, "message": refusal.message}}, status=refusal.status
-    )
+    content = {
+        "error": {"message": refusal.message, "type": refusal.type, "code": refusal.code},
+        "remora": {"code": refusal.code, "why": refusal.message},
+    }
+    return web.json_response(content, status=refusal.status)
 
 
 async def _status(request: web.Request) -> web.Response:
@@ -113,10 +115,10 @@ async def _hold_session(request: web.Request) -> web.StreamResponse:
         return _unknown_session()
     state = request.app[_STATE]
     response = web.StreamResponse()
-    await response.prepare(request)
-    await response.write(b"held\n")
     closed = asyncio.get_running_loop().create_future()
-    with state.holds, contextlib.suppress(asyncio.CancelledError):
+    with state.holds, contextlib.suppress(asyncio.CancelledError, ConnectionError):
+        await response.prepare(request)
+        await response.write(b"held\n")
         await closed  # aiohttp cancels the handler when the connection goes
     state.sessions.end(session.session_id)
     return response
@@ -127,7 +129,7 @@ def _unknown_session() -> web.Response:
 
 
 async def _environment(request: web.Request) -> web.Response:
-    """Answer the variables a child process needs; ``existing`` in the query is not read here."""
+    """Answer the variables that a child process needs, as if it had none so far."""
     state = request.app[_STATE]
     session_id = request.query.get("session", "")
     if session_id and state.sessions.get(session_id) is None:
