@@ -1,0 +1,62 @@
+"""Connections to the store's SQLite file: one that writes, any number that read."""
+
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from remora_aggregator.store.migrations import migrate
+
+_BUSY_MS = 10_000
+_CACHE_KIB = 16 * 1024
+
+
+class _MoneySum:
+    """SQLite's sums are binary floats; money is decimal."""
+
+    def __init__(self) -> None:
+        self._total: Decimal | None = None
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self._total = Decimal(value) + (self._total or Decimal(0))
+
+    def finalize(self) -> str | None:
+        return None if self._total is None else format(self._total, "f")
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the store to write, and bring its schema up to date.
+
+    Raises:
+        sqlite3.Error: It can't be opened.
+        ConfigError: It was written by a newer Remora.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
+    try:
+        connection.execute("pragma journal_mode=wal")
+        # An acknowledged record must outlive a power cut, not only a crash.
+        connection.execute("pragma synchronous=full")
+        migrate(Database(connection))
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    # From here on every transaction is begun and ended by us.
+    connection.isolation_level = None
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the store to read; raises sqlite3.Error if it can't be."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=_BUSY_MS / 1000,
+        check_same_thread=False,
+        isolation_level=None,
+    )
+    connection.execute(f"pragma cache_size=-{_CACHE_KIB}")
+    connection.create_aggregate("money_sum", 1, _MoneySum)  # type: ignore[arg-type]  # str is right
+    return connection
