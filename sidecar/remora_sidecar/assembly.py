@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from remora.client.target import AggregatorTarget
 
 from remora import __version__
+from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
 from remora.policy import load_documents, read_policy_files

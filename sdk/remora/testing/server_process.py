@@ -18,9 +18,9 @@ _READY_WAIT_S = 30.0
 _STOP_WAIT_S = 15.0
 
 
-def remora_command(part: str, *arguments: str) -> list[str]:
-    """The command line of `remora PART`, run by this Python from any folder."""
-    return [sys.executable, "-P", "-m", "remora", part, *arguments]
+def part_command(part: str, *arguments: str) -> list[str]:
+    """The command line of a part (``sidecar``, ``aggregator``), run by this Python."""
+    return [sys.executable, "-P", "-m", f"remora_{part}", *arguments]
 
 
 class ServerProcess:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from remora.testing.server_process import ServerProcess, remora_command
+from remora.testing.server_process import ServerProcess, part_command
 
 PROVIDER_HOST = "api.openai.com"
 
@@ -46,10 +46,10 @@ def demo_servers(folder: Path, environment: Mapping[str, str]) -> Iterator[DemoS
 
     with ExitStack() as stack:
         double = server("the provider double", _double_command(ca_file), {})
-        command = remora_command("aggregator", "--ready-json")
+        command = part_command("aggregator", "--ready-json")
         aggregator = server("the aggregator", command, _aggregator(folder))
         settings = _sidecar(folder, ca_file, double.ready["address"], aggregator.ready["address"])
-        sidecar = server("the sidecar", remora_command("sidecar", "--ready-json"), settings)
+        sidecar = server("the sidecar", part_command("sidecar", "--ready-json"), settings)
         yield DemoServers(
             aggregator=aggregator.ready["address"],
             control=sidecar.ready["control"],
