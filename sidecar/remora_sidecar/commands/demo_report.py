@@ -17,14 +17,15 @@ _OUTCOMES = {
     EndReason.REFUSED: "refused by policy",
     EndReason.STOPPED: "sidecar stopped",
 }
-_COLUMNS = "{kind:<8} {model:<24} {outcome:<24} {tokens:>13} {cost:>12} {first:>9} {took:>9}"
+_COLUMNS = "{kind:<6} {model:<18} {outcome:<25} {tokens:>8} {cost:>10} {took:>7}"
+"""Fits into 80 columns."""
 
 
 def heading() -> Text:
     """Name the columns of `call_line`."""
     line = _COLUMNS.format(
         kind="call", model="model", outcome="outcome", tokens="tokens", cost="cost",
-        first="1st token", took="took",
+        took="took",
     )  # fmt: skip
     return Text(line, style="bold")
 
@@ -33,11 +34,10 @@ def call_line(record: CallRecord) -> Text:
     """Show one call in one line; what is unknown is a dash, never a zero."""
     line = _COLUMNS.format(
         kind="stream" if record.stream else "plain",
-        model=_short(record.model or "?", 24),
-        outcome=_short(_outcome(record), 24),
+        model=_short(record.model or "?", 18),
+        outcome=_short(_outcome(record), 25),
         tokens=_tokens(record),
         cost=money(record.cost.total_usd) if record.cost is not None else "-",
-        first=_duration(record.ttft_s),
         took=_duration(record.latency_s),
     )
     return Text(line, style=_style(record))
@@ -49,8 +49,10 @@ def _outcome(record: CallRecord) -> str:
     if record.status_code >= 400:
         what = record.error.type if record.error is not None else "error"
         return f"{record.status_code} {what}"
-    called = f" → {', '.join(record.tool_names)}()" if record.tool_names else ""
-    return f"{record.status_code} {record.finish_reason}{called}"
+    if record.tool_names:
+        return f"{record.status_code} calls {', '.join(record.tool_names)}"
+    first = f", first in {_duration(record.ttft_s)}" if record.stream and record.ttft_s else ""
+    return f"{record.status_code} {record.finish_reason}{first}"
 
 
 def _style(record: CallRecord) -> str:
@@ -64,7 +66,7 @@ def _tokens(record: CallRecord) -> str:
     if usage is None:
         return "-"
     known = (usage.input_tokens, usage.output_tokens)
-    return " → ".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
+    return "→".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
 
 
 def _duration(seconds: float | None) -> str:
@@ -108,7 +110,8 @@ def closing(rows: Sequence[UsageRow], wall_s: float) -> str:
     return (
         f"{calls} calls in {wall_s:.1f} s, {money(total)} in all. "
         "The agent's code and key were not touched.\n\n"
-        "Next: [bold]remora aggregator[/] in one terminal, "
-        "[bold]remora run -- python your_agent.py[/] in another,\n"
-        "then [bold]remora records[/] and [bold]remora usage[/]."
+        "Next, with an agent of yours:\n"
+        "  [bold]remora aggregator &[/]\n"
+        "  [bold]remora run -- python your_agent.py[/]\n"
+        "  [bold]remora records[/] and [bold]remora usage[/]"
     )

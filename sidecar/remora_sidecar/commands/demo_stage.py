@@ -16,7 +16,7 @@ from remora.client.filter import RecordFilter
 from remora.client.records import RecordClient, RecordWatch
 from remora.client.target import AggregatorTarget
 from remora.errors import RemoraError, Unavailable
-from remora.trust import agent_environment
+from remora.trust import TRUST_VARIABLES, agent_environment
 from remora_sidecar.commands.control_client import ControlClient
 from remora_sidecar.commands.demo_report import call_line, closing, heading, usage_table
 from remora_sidecar.commands.demo_servers import DemoServers, demo_servers
@@ -35,11 +35,12 @@ def play(environment: Mapping[str, str]) -> int:
         Unavailable: A server did not start, or stopped answering.
     """
     console = Console(highlight=False)
+    neutral = _neutral(environment)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="remora-demo-")))
         with console.status("Starting an aggregator, a provider double and a sidecar …"):
-            servers = stack.enter_context(demo_servers(folder, environment))
-        code = _follow_agent(console, servers, environment)
+            servers = stack.enter_context(demo_servers(folder, neutral))
+        code = _follow_agent(console, servers, neutral)
     console.print("Everything that was started has stopped; nothing is left behind.")
     return code
 
@@ -53,31 +54,35 @@ def _follow_agent(console: Console, servers: DemoServers, environment: Mapping[s
         session_id = str(session["session_id"])
         wanted = RecordFilter(session_id=session_id)
         proxy_url = str(session["proxy_url"])
-        plan = agent_environment(servers.trust_dir, proxy_url, _without_proxies(environment))
+        plan = agent_environment(servers.trust_dir, proxy_url, environment)
         console.print(
             "An agent with the official [bold]openai[/] SDK calls [bold]https://api.openai.com[/]. "
-            "It knows nothing of Remora;\nthe sidecar intercepts, carries and records its calls. "
-            "(A provider double answers: no key, no network.)\n"
+            "It knows nothing of Remora; the sidecar intercepts, carries and records its calls. "
+            "A provider double answers: no key, no network.\n"
         )
         console.print(heading())
         started = time.monotonic()
         follower = _Follower(console, records.watch(wanted))
-        code = _run_agent(console, {**_without_proxies(environment), **plan.added})
+        code = _run_agent(console, {**environment, **plan.added})
         follower.wait_for(lambda: _calls(control, session_id))
         wall_s = time.monotonic() - started
         rows = records.usage(wanted)
         console.print()
         console.print(usage_table(rows))
         console.print(closing(rows, wall_s))
+        if code != 0:
+            console.print(f"[red]The agent failed (exit code {code}); what it said is above.[/]")
     return code
 
 
-def _without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """The demo reaches nothing but loopback, whatever proxy its caller uses."""
+def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
+    """The demo plays alike everywhere: without its caller's proxies, roots and keys."""
     return {
         name: value
         for name, value in environment.items()
-        if not name.lower().endswith("_proxy") and not name.startswith("OPENAI_")
+        if not name.lower().endswith("_proxy")
+        and not name.startswith("OPENAI_")
+        and name not in TRUST_VARIABLES
     }
 
 

@@ -52,7 +52,9 @@ def _cost(totals: Mapping[str, Any]) -> str:
 
 def money(usd: Decimal) -> str:
     """Write a sum as a person reads it: four digits that count for small ones."""
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4g}" if usd else "$0"
+    if not usd:
+        return "$0"
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4g}".rstrip("0")
 
 
 def _closing(

@@ -220,7 +220,7 @@ async def test_the_status_listener_serves_nothing_else(controlled, path) -> None
 
 
 async def test_metrics_count_calls_and_say_nothing_of_requests(carrying, provider) -> None:
-    provider.script(json_answer({"id": "x", "model": SECRET_MODEL}))
+    provider.script(json_answer(json.dumps({"id": "x", "model": SECRET_MODEL}).encode()))
     fields = [
         ("Host", "api.openai.com"),
         ("Authorization", "Bearer sk-a-secret-key"),
