@@ -117,7 +117,10 @@ def usage(chosen: Selection, dimensions: Sequence[int]) -> Statement:
     if unknown:
         raise BadRequest(f"usage can't be grouped by dimension {unknown[0]}")
     columns = [DIMENSIONS[pb.UsageDimension.ValueType(number)] for number in dimensions]
-    grouped = f"group by {', '.join(columns)} order by count(*) desc, {', '.join(columns)}"
+    # The plus keeps SQLite from reading the whole namespace in the groups' order, rather than
+    # the few records that a filter leaves.
+    groups = ", ".join(f"+{column}" for column in columns)
+    grouped = f"group by {groups} order by count(*) desc, {groups}"
     sql = (
         f"select {', '.join((*columns, *_SUMS))} from records "  # noqa: S608 - our own words
         f"where {chosen.where} {grouped}"
