@@ -9,63 +9,82 @@ import asyncio
 from collections.abc import Callable
 
 
-class Splice(asyncio.Protocol):
-    """Takes over one side's transport from its stream reader; the other side is written to."""
+class Side(asyncio.Protocol):
+    """Stands before one side's stream reader and keeps the other side from outrunning it."""
 
-    def __init__(
-        self,
-        source: asyncio.Transport,
-        sink: asyncio.Transport,
-        reader: asyncio.BaseProtocol,
-        active: Callable[[], None],
-    ) -> None:
-        """Prepare.
+    def __init__(self, own: asyncio.Transport, other: asyncio.Transport) -> None:
+        """Take the place of the side's protocol, which still learns of ends and of pauses."""
+        self._other = other
+        self._active: Callable[[], None] | None = None
+        protocol = own.get_protocol()
+        assert isinstance(protocol, asyncio.Protocol)  # noqa: S101 - a stream's protocol
+        self._reader = protocol
+        own.set_protocol(self)
 
-        Args:
-            source: Whose bytes arrive here.
-            sink: Where they go.
-            reader: The source's protocol until now; it still learns of ends and of pauses.
-            active: Called for each chunk, for whoever watches for silence.
-        """
-        self._source = source
-        self._sink = sink
-        self._reader = reader
+    def pass_on(self, active: Callable[[], None]) -> None:
+        """Send what arrives to the other side, from now on; call ``active`` for each chunk."""
         self._active = active
 
+    @property
+    def passes_on(self) -> bool:
+        """Whether what arrives goes to the other side."""
+        return self._active is not None
+
     def data_received(self, data: bytes) -> None:
-        """Pass a chunk on."""
+        """Pass a chunk on, or leave it to the reader."""
+        if self._active is None:
+            self._reader.data_received(data)
+            return
         self._active()
-        if not self._sink.is_closing():
-            self._sink.write(data)
+        if not self._other.is_closing():
+            self._other.write(data)
 
     def eof_received(self) -> bool | None:
-        """The source sends no more; its reader's owner ends the sink's direction."""
-        assert isinstance(self._reader, asyncio.Protocol)  # noqa: S101 - a stream's protocol
+        """The side sends no more; its reader's owner ends the other side's direction."""
         return self._reader.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The source is gone."""
-        if not self._sink.is_closing():
-            self._sink.resume_reading()
+        """The side is gone."""
+        self._let_other_send()
         self._reader.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The source's own write buffer is full: the other side must wait."""
+        """The side's write buffer is full: the other side must wait."""
         self._reader.pause_writing()
-        self._sink.pause_reading()
+        if self._is_fed_by_other():
+            self._other.pause_reading()
 
     def resume_writing(self) -> None:
         """There is room again."""
         self._reader.resume_writing()
-        if not self._sink.is_closing():
-            self._sink.resume_reading()
+        self._let_other_send()
+
+    def _let_other_send(self) -> None:
+        if self._is_fed_by_other() and not self._other.is_closing():
+            self._other.resume_reading()
+
+    def _is_fed_by_other(self) -> bool:
+        """Whether the other side passes on; else its reader alone may pause it."""
+        protocol = self._other.get_protocol()
+        return isinstance(protocol, Side) and protocol.passes_on
 
 
 def splice(source: asyncio.Transport, sink: asyncio.Transport, active: Callable[[], None]) -> None:
     """Send what arrives at the source to the sink, from now on.
 
     The source's reader must hold no bytes: they would be overtaken.
+
+    Args:
+        source: Whose bytes arrive.
+        sink: Where they go.
+        active: Called for each chunk, for whoever watches for silence.
     """
-    reader = source.get_protocol()
-    if not isinstance(reader, Splice):
-        source.set_protocol(Splice(source, sink, reader, active))
+    _side(sink, source)
+    _side(source, sink).pass_on(active)
+    if sink.get_write_buffer_size() > sink.get_write_buffer_limits()[1]:
+        source.pause_reading()
+
+
+def _side(own: asyncio.Transport, other: asyncio.Transport) -> Side:
+    protocol = own.get_protocol()
+    return protocol if isinstance(protocol, Side) else Side(own, other)
