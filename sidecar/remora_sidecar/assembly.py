@@ -236,7 +236,9 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
     stack.push_async_callback(interceptor.aclose)
     await interceptor.listen(settings.mode, settings.listen)
     if settings.mode == "transparent":
-        await interceptor.listen("explicit", [settings.session_listen])
+        await interceptor.listen(
+            "explicit", [settings.session_listen], setting="REMORA_SESSION_LISTEN"
+        )
     sidecar.proxy = interceptor.addresses["explicit"][0]
     state = _control_state(sidecar)
     sidecar.control = await _serve(

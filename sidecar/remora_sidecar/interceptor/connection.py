@@ -7,6 +7,7 @@ the few hooks that matter (a connection to the engine opened or closed) are take
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import cast
 
@@ -14,6 +15,7 @@ from mitmproxy import options as moptions
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import events, mode_specs, server, server_hooks
 from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.layers.tls import TlsFailedClientHook
 
 from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
 from remora_sidecar.interceptor.splice import splice
@@ -26,6 +28,9 @@ IDLE_LIMIT_S = 24 * 3600
 
 _READ_BYTES = 65535
 """How much mitmproxy's handler reads at a time."""
+
+_NOT_TRUSTED = ("unknown ca", "bad certificate", "certificate unknown", "client disconnected")
+"""In mitmproxy's words for a failed handshake: alerts, or an agent that left without one."""
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -51,11 +56,23 @@ class AgentConnection(server.LiveConnectionHandler):
         route: Route,
         table: HandOffTable,
         destination: Address | None,
+        not_trusted: Callable[[str], None],
     ) -> None:
-        """Prepare the entry layer; ``destination`` is set for a redirected connection."""
+        """Prepare the entry layer.
+
+        Args:
+            reader: From the agent.
+            writer: To the agent.
+            options: What mitmproxy looks at.
+            route: What the layers share with whoever runs them.
+            table: Told of connections to the engine.
+            destination: Where a redirected connection was going.
+            not_trusted: Told the name whose certificate the agent did not accept.
+        """
         super().__init__(reader, writer, options, mode_specs.ProxyMode.parse("regular"))
         self.route = route
         self._table = table
+        self._not_trusted = not_trusted
         self.layer = self._entry(destination)
 
     def _entry(self, destination: Address | None) -> EntryLayer:
@@ -99,6 +116,13 @@ class AgentConnection(server.LiveConnectionHandler):
             self._connected(hook.data.server)
         elif isinstance(hook, server_hooks.ServerDisconnectedHook):
             self._disconnected(hook.data.server)
+        elif isinstance(hook, TlsFailedClientHook):
+            self._handshake_failed(hook.data.conn.error or "")
+
+    def _handshake_failed(self, error: str) -> None:
+        if any(sign in error for sign in _NOT_TRUSTED):
+            for hand_off in self.route.hand_offs.values():
+                self._not_trusted(hand_off.tls_name)
 
     def _connected(self, upstream: Server) -> None:
         hand_off = self.route.hand_offs.get(upstream)

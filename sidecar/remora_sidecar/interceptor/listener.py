@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
+_MAX_TOLD = 100
 _END_S = 2.0
 
 MakeRoute = Callable[[str], Route]
@@ -41,6 +42,7 @@ class Interceptor:
         self._opaque_ended = opaque_ended
         self._clock = clock
         self._options = connection_options()
+        self._not_trusted: set[str] = set()
         self._servers: list[asyncio.Server] = []
         self._connections = TaskOwner("interceptor")
         self._agents: dict[asyncio.Task[None], AgentConnection] = {}
@@ -99,7 +101,7 @@ class Interceptor:
         started_s = self._clock.monotonic_s()
         handler = AgentConnection(
             reader, writer, options=self._options, route=route, table=self._table,
-            destination=destination,
+            destination=destination, not_trusted=self._say_not_trusted,
         )  # fmt: skip
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
@@ -126,6 +128,17 @@ class Interceptor:
                 blocked=traffic.blocked,
                 duration_s=self._clock.monotonic_s() - started_s,
             )
+        )
+
+    def _say_not_trusted(self, name: str) -> None:
+        """Say it once for each name: an agent without the trust files tries again and again."""
+        if name in self._not_trusted or len(self._not_trusted) >= _MAX_TOLD:
+            return
+        self._not_trusted.add(name)
+        logger.warning(
+            "an agent did not accept the certificate for %s: it seems to lack the trust files "
+            "(docs/trust.md says what each runtime needs)",
+            name,
         )
 
     def stop_listening(self) -> None:

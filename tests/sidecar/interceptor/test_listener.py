@@ -266,12 +266,16 @@ async def test_garbage_after_a_good_hello_ends_the_connection_alone(stage, real_
         assert (await agent.ask("GET", "/")).status == 200
 
 
-async def test_an_agent_without_our_root_gets_no_further_than_the_handshake(stage) -> None:
+async def test_an_agent_without_our_root_is_told_of_once(stage, caplog) -> None:
     _, other_root = _remote_tls(PROVIDER)
-    with pytest.raises(ssl.SSLCertVerificationError):
-        await RawAgent.through(stage.proxy, PROVIDER, ca_pem=other_root)
+    for _ in range(2):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await RawAgent.through(stage.proxy, PROVIDER, ca_pem=other_root)
 
+    await _until(lambda: caplog.messages)
     assert stage.hand_offs == []
+    (said,) = caplog.messages
+    assert said.startswith(f"an agent did not accept the certificate for {PROVIDER}")
 
 
 async def test_an_h2_only_client_is_relayed_and_told_of_where_allowed(stage) -> None:
