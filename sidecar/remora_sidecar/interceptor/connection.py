@@ -29,6 +29,8 @@ IDLE_LIMIT_S = 24 * 3600
 _READ_BYTES = 65535
 """How much mitmproxy's handler reads at a time."""
 
+_KEPT_DURING_DIAL_BYTES = 256 * 1024
+
 _NOT_TRUSTED = ("unknown ca", "bad certificate", "certificate unknown", "client disconnected")
 """In mitmproxy's words for a failed handshake: alerts, or an agent that left without one."""
 
@@ -73,6 +75,9 @@ class AgentConnection(server.LiveConnectionHandler):
         self.route = route
         self._table = table
         self._not_trusted = not_trusted
+        self._dials = 0
+        self._dial_ended = asyncio.Event()
+        self._came_during_dial_bytes = 0
         self.layer = self._entry(destination)
 
     def _entry(self, destination: Address | None) -> EntryLayer:
@@ -89,6 +94,8 @@ class AgentConnection(server.LiveConnectionHandler):
         A read that came back short has emptied its reader, and nothing was awaited since,
         so that no byte can be overtaken.
         """
+        if self._dials and isinstance(event, events.DataReceived):
+            self._came_during_dial_bytes += len(event.data)
         await super().server_event(event)
         if isinstance(event, events.DataReceived) and len(event.data) < _READ_BYTES:
             self._splice(event.connection)
@@ -112,12 +119,30 @@ class AgentConnection(server.LiveConnectionHandler):
 
     async def handle_hook(self, hook: StartHook) -> None:
         """Note connections to the engine before any byte goes over them."""
-        if isinstance(hook, server_hooks.ServerConnectedHook):
+        if isinstance(hook, server_hooks.ServerConnectHook):
+            self._dials += 1
+        elif isinstance(hook, server_hooks.ServerConnectErrorHook):
+            self._dial_is_over()
+        elif isinstance(hook, server_hooks.ServerConnectedHook):
+            self._dial_is_over()
             self._connected(hook.data.server)
         elif isinstance(hook, server_hooks.ServerDisconnectedHook):
             self._disconnected(hook.data.server)
         elif isinstance(hook, TlsFailedClientHook):
             self._handshake_failed(hook.data.conn.error or "")
+
+    def _dial_is_over(self) -> None:
+        self._dials -= 1
+        if not self._dials:
+            self._came_during_dial_bytes = 0
+            self._dial_ended.set()
+
+    async def drain_writers(self) -> None:
+        """Wait until what was read has room; during a dial, layers keep what is read."""
+        await super().drain_writers()
+        if self._came_during_dial_bytes > _KEPT_DURING_DIAL_BYTES:
+            self._dial_ended.clear()
+            await self._dial_ended.wait()
 
     def _handshake_failed(self, error: str) -> None:
         if any(sign in error for sign in _NOT_TRUSTED):

@@ -95,6 +95,7 @@ class Interceptor:
         if mode == "transparent":
             destination = _destination(writer)
             if destination is None:
+                logger.warning("a direct connection to the transparent listener was closed")
                 writer.close()
                 return
         route = self._make_route(mode)
@@ -179,7 +180,4 @@ def _destination(writer: asyncio.StreamWriter) -> Address | None:
         destination: Address = original_addr(raw)
     except OSError:
         return None
-    if destination == raw.getsockname()[:2]:
-        logger.warning("a direct connection to the transparent listener was closed")
-        return None
-    return destination
+    return None if destination == raw.getsockname()[:2] else destination

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,6 @@ import trustme
 from cryptography import x509
 
 from remora.clock import SystemClock
-from remora.errors import ConfigError
 from remora.testing.raw_agent import CutError, RawAgent
 from remora_sidecar.engine.opaque import OpaqueConnection
 from remora_sidecar.interceptor.authority import LocalAuthority
@@ -402,6 +402,24 @@ async def test_an_agent_that_vanishes_while_its_host_is_dialled_leaves_nothing(
     await _until(lambda: not _tasks_named("server connection handler"))
 
 
+async def test_what_an_agent_sends_while_its_host_is_dialled_does_not_pile_up(
+    stage, full_backlog
+) -> None:
+    most, taken, refused = 64 * MEGABYTE, 0, 0
+    with socket.create_connection(stage.proxy) as agent:
+        agent.setblocking(False)
+        agent.send(b"CONNECT %b:%d HTTP/1.1\r\n\r\n" % (b"127.0.0.1", full_backlog[1]))
+        while taken < most and refused < 2000:
+            try:
+                taken += agent.send(bytes(MEGABYTE))
+                refused = 0
+            except BlockingIOError:
+                refused += 1
+            await asyncio.sleep(0)
+
+    assert taken < most
+
+
 def _tasks_named(name: str) -> list[str]:
     return [task.get_name() for task in asyncio.all_tasks() if name in task.get_name()]
 
@@ -440,57 +458,3 @@ async def test_closing_ends_connections_in_every_state(tmp_path, real_hello, ful
             with contextlib.suppress(CutError):
                 await asyncio.wait_for(agent.at_end(), 5)
             agent.abort()
-
-
-async def test_a_port_in_use_is_a_problem_of_the_setting(stage) -> None:
-    host, port = stage.proxy
-    other = Interceptor(
-        table=stage.table, make_route=stage.route, opaque_ended=stage.opaque.append,
-        clock=SystemClock(),
-    )  # fmt: skip
-
-    with pytest.raises(ConfigError) as raised:
-        await other.listen("explicit", [stage.proxy], setting="REMORA_SESSION_LISTEN")
-    await other.aclose()
-
-    (problem,) = raised.value.problems
-    assert problem.where == "REMORA_SESSION_LISTEN"
-    assert problem.what == f"{host}:{port} can't be listened on: Address already in use"
-
-
-async def test_an_address_family_that_is_missing_is_skipped_and_said(stage, caplog) -> None:
-    caplog.set_level(logging.INFO)
-    other = Interceptor(
-        table=stage.table, make_route=stage.route, opaque_ended=stage.opaque.append,
-        clock=SystemClock(),
-    )  # fmt: skip
-    # An IPv6 address that no machine has (RFC 3849) fails as every one does without IPv6.
-    await other.listen("explicit", [("127.0.0.1", 0), ("2001:db8::1", 15001)])
-
-    assert other.skipped == ["[2001:db8::1]:15001"]
-    assert len(other.addresses["explicit"]) == 1
-    assert "no IPv6 here: [2001:db8::1]:15001 is not listened on" in caplog.text
-    await other.aclose()
-
-
-async def test_no_address_left_is_a_problem(stage) -> None:
-    other = Interceptor(
-        table=stage.table, make_route=stage.route, opaque_ended=stage.opaque.append,
-        clock=SystemClock(),
-    )  # fmt: skip
-
-    with pytest.raises(ConfigError, match=r"no address could be listened on"):
-        await other.listen("explicit", [("2001:db8::1", 15001)])
-
-
-async def test_a_direct_connection_to_the_transparent_listener_is_closed(stage, caplog) -> None:
-    other = Interceptor(
-        table=stage.table, make_route=stage.route, opaque_ended=stage.opaque.append,
-        clock=SystemClock(),
-    )  # fmt: skip
-    await other.listen("transparent", [("127.0.0.1", 0)])
-    async with await RawAgent.connect(other.addresses["transparent"][0]) as agent:
-        assert await agent.at_end()
-    await other.aclose()
-
-    assert stage.hand_offs == []
