@@ -1,0 +1,1 @@
+"""Paired benchmarks of the sidecar against stock mitmdump; `python -m bench` runs them."""

@@ -1,0 +1,157 @@
+"""Starts what a run needs: the provider, an aggregator, the sidecar, stock mitmdump."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.connection import Route, parse_address, trusting
+from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
+from bench.provider import SERVER_NAME
+from remora.testing.server_process import ServerProcess, part_command
+
+AUTHORITY = f"{SERVER_NAME}:443"
+RELAYED = "download.example:80"
+"""A host that is no provider's."""
+
+
+def clean_environment() -> dict[str, str]:
+    """What servers inherit: nothing that was set for Remora or for Python's debugging."""
+    dropped = ("REMORA_", "PYTHON")
+    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One proxy that runs, or none for the direct way.
+
+    Attributes:
+        name: How figures call it.
+        route: The way to the provider through it.
+        pid: Its process; 0 for the direct way.
+        process: What was started; None for the direct way.
+    """
+
+    name: str
+    route: Route
+    pid: int = 0
+    process: ServerProcess | None = None
+
+
+class Bench:
+    """The servers of one run, started as they are asked for, in one temporary folder."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        """Start the provider.
+
+        Args:
+            folder: Everything that the servers write goes here.
+            stack: Stops them.
+        """
+        self.folder = folder
+        self._stack = stack
+        self._started = 0
+        self.provider_ca = folder / "provider-ca.pem"
+        command = [sys.executable, "-m", "bench.provider", str(self.provider_ca)]
+        self.provider = self._server("provider", command, {}, OTHERS_CORE)
+        self.address: str = self.provider.ready["address"]
+
+    def _server(
+        self, name: str, command: Sequence[str], settings: Mapping[str, str], core: int
+    ) -> ServerProcess:
+        with on_core(core):
+            environment = {**clean_environment(), **settings}
+            started = ServerProcess(name, command, environment, self.folder / f"{name}.log")
+        return self._stack.enter_context(started)
+
+    def _fresh(self, name: str) -> Path:
+        self._started += 1
+        made = self.folder / f"{name}-{self._started}"
+        made.mkdir()
+        return made
+
+    @property
+    def direct(self) -> Side:
+        """The provider without anything between."""
+        tls = trusting(self.provider_ca)
+        return Side("direct", Route(parse_address(self.address), tls=tls))
+
+    def aggregator(self) -> str:
+        """Start an aggregator; returns its address."""
+        settings = {
+            "REMORA_AGGREGATOR_LISTEN": "127.0.0.1:0",
+            "REMORA_AGGREGATOR_DATA_DIR": str(self._fresh("aggregator")),
+        }
+        command = part_command("aggregator", "--ready-json")
+        started = self._server("aggregator", command, settings, OTHERS_CORE)
+        address: str = started.ready["address"]
+        return address
+
+    def sidecar(self, *, aggregator: str, command: Sequence[str] = ()) -> Side:
+        """Start a sidecar in explicit mode, recording into its spool.
+
+        Args:
+            aggregator: Where it reports; ``none`` keeps records in the spool.
+            command: What to run instead of `remora sidecar`.
+        """
+        settings = sidecar_settings(
+            self._fresh("sidecar"), self.provider_ca, f"::{self.address}", aggregator
+        )
+        command = command or part_command("sidecar", "--ready-json")
+        started = self._server("sidecar", command, settings, PROXY_CORE)
+        tls = trusting(Path(started.ready["trust_dir"]) / "ca.pem")
+        route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
+        return Side("remora", route, started.pid, started)
+
+    def stock(self) -> Side:
+        """Start mitmdump with the addon."""
+        folder = self._fresh("stock")
+        settings = {"BENCH_PROVIDER": self.address, "BENCH_SERVER_NAME": SERVER_NAME}
+        command = stock_command(folder, self.provider_ca)
+        started = self._server("mitmdump", command, settings, PROXY_CORE)
+        tls = trusting(folder / "mitmproxy-ca-cert.pem")
+        route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
+        return Side("stock", route, started.pid, started)
+
+
+def sidecar_settings(
+    folder: Path, provider_ca: Path, connect_to: str, aggregator: str
+) -> dict[str, str]:
+    """The environment of a sidecar that reaches nothing but the provider double."""
+    return {
+        "REMORA_MODE": "explicit",
+        "REMORA_LISTEN": "127.0.0.1:0",
+        "REMORA_CONTROL_LISTEN": "127.0.0.1:0",
+        "REMORA_STATUS_LISTEN": "127.0.0.1:0",
+        "REMORA_DATA_DIR": str(folder),
+        "REMORA_AGGREGATOR": aggregator,
+        "REMORA_UPSTREAM_CA": str(provider_ca),
+        "REMORA_CONNECT_TO": connect_to,
+        "REMORA_LOG_LEVEL": "warning",
+    }
+
+
+def stock_command(folder: Path, provider_ca: Path) -> list[str]:
+    """The command line of stock mitmdump, with the options of a fair run."""
+    options = {
+        "confdir": folder,
+        "connection_strategy": "lazy",
+        "upstream_cert": "false",
+        "ssl_verify_upstream_trusted_ca": provider_ca,
+    }
+    command = [str(Path(sys.executable).with_name("mitmdump")), "--quiet"]
+    command += ["--listen-host", "127.0.0.1", "--listen-port", "0"]
+    command += ["--scripts", str(Path(__file__).with_name("stock_addon.py"))]
+    for name, value in options.items():
+        command += ["--set", f"{name}={value}"]
+    return command
+
+
+@contextlib.contextmanager
+def started_bench(folder: Path) -> Iterator[Bench]:
+    """Run a provider, and stop everything that was started with it."""
+    with ExitStack() as stack:
+        yield Bench(folder, stack)
