@@ -34,7 +34,10 @@ def appended_until_killed(path, first, lines):
     )
     said = [int(child.stdout.readline()) for _ in range(lines)]
     child.send_signal(signal.SIGKILL)
-    rest, _ = child.communicate(timeout=30)
+    # Not communicate(), which reads past what readline() has buffered.
+    with child.stdout:
+        rest = child.stdout.read()
+    child.wait(timeout=30)
     return said + [int(line) for line in rest.split("\n")[:-1]]
 
 
