@@ -29,7 +29,9 @@ def _listen_address(text: str) -> str:
 class AggregatorSettings(BaseSettings):
     """Every setting; the variable is the field's name with ``REMORA_AGGREGATOR_``."""
 
-    model_config = SettingsConfigDict(env_prefix="REMORA_AGGREGATOR_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="REMORA_AGGREGATOR_", env_ignore_empty=True, frozen=True
+    )
 
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         default="127.0.0.1:15090",

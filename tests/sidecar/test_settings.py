@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
+from remora.client.settings import ClientSettings
 from remora.errors import ConfigError
+from remora_aggregator.settings import AggregatorSettings
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.netinit.settings import NetworkSettings
 from remora_sidecar.settings import (
@@ -21,6 +23,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 TABLES: dict[str, type[BaseSettings]] = {
     "The sidecar": SidecarSettings,
     "Redirect rules": NetworkSettings,
+    "The aggregator": AggregatorSettings,
+    "Programs that ask an aggregator": ClientSettings,
 }
 
 
@@ -36,7 +40,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def _default(model: type[BaseSettings], name: str) -> str:
     """Write a default as one would set it; a dash where there is none."""
     if name == "data_dir":
-        return "`~/.local/share/remora/sidecar`"
+        part = "sidecar" if model is SidecarSettings else "aggregator"
+        return f"`~/.local/share/remora/{part}`"
     value = model.model_fields[name].get_default(call_default_factory=True)
     if isinstance(value, tuple) and value and isinstance(value[0], str):
         value = format_address(value)
@@ -49,7 +54,7 @@ def _default(model: type[BaseSettings], name: str) -> str:
 def rows_of(model: type[BaseSettings]) -> list[str]:
     """The rows that describe a model."""
     return [
-        f"| `REMORA_{name.upper()}` | {_default(model, name)} | {field.description} |"
+        f"| `{model.model_config['env_prefix']}{name.upper()}` | {_default(model, name)} | {field.description} |"
         for name, field in model.model_fields.items()
     ]
 
