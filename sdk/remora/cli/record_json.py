@@ -1,0 +1,139 @@
+"""Records and usage as JSON for programs: stable keys, money as text, null for unknown. Pure.
+
+docs/cli.md names the keys; a test holds the two together.
+"""
+
+import base64
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from remora.cli.moments import iso_utc
+from remora.client.usage import UsageDimension, UsageRow
+from remora.records import Attempt, Body, CallError, Cost, StoredRecord, Usage
+
+
+def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str, Any]:
+    """Show one record."""
+    record = stored.record
+    shown: dict[str, Any] = {
+        "call_id": record.call_id,
+        "revision": record.revision,
+        "started_at": iso_utc(record.started_unix_ns),
+        "received_at": iso_utc(stored.received_unix_ns),
+        "namespace": stored.namespace or None,
+        "pod_uid": stored.pod_uid or None,
+        **_texts(record.attribution),
+        **_texts(record.origin),
+        "provider": record.provider or None,
+        "dialect": record.dialect or None,
+        "operation": record.operation or None,
+        "method": record.method or None,
+        "url": record.url or None,
+        "model": record.model or None,
+        "requested_model": record.requested_model or None,
+        "sent_model": record.sent_model or None,
+        "response_model": record.response_model or None,
+        "stream": record.stream,
+        "status_code": record.status_code or None,
+        "end_reason": record.end_reason.name.lower() if record.end_reason.value else None,
+        "finish_reason": record.finish_reason or None,
+        "error": _error(record.error),
+        "response_id": record.response_id or None,
+        "provider_request_id": record.provider_request_id or None,
+        "tool_names": list(record.tool_names),
+        "usage": _usage(record.usage),
+        "cost": _cost(record.cost),
+        "latency_s": record.latency_s,
+        "ttft_s": record.ttft_s,
+        "overhead_s": record.overhead_s,
+        "request_bytes": record.request_bytes,
+        "response_bytes": record.response_bytes,
+        "cached": record.cached,
+        "opaque": record.opaque,
+        "attempts": [_attempt(attempt) for attempt in record.attempts],
+        "notes": list(record.notes),
+        "capture": record.capture or None,
+        "cursor": stored.cursor or None,
+    }
+    if with_bodies:
+        shown["request_body"] = _body(record.request_body)
+        shown["response_body"] = _body(record.response_body)
+    return shown
+
+
+def _texts(part: Any) -> dict[str, str | None]:
+    return {name: getattr(part, name) or None for name in part.__slots__}
+
+
+def _error(error: CallError | None) -> dict[str, str] | None:
+    return None if error is None else {"type": error.type, "message": error.message}
+
+
+def _usage(usage: Usage | None) -> dict[str, int | bool | None] | None:
+    return None if usage is None else {name: getattr(usage, name) for name in usage.__slots__}
+
+
+def _money(usd: Decimal) -> str:
+    return format(usd, "f")
+
+
+def _cost(cost: Cost | None) -> dict[str, str] | None:
+    if cost is None:
+        return None
+    return {
+        "total_usd": _money(cost.total_usd),
+        "input_usd": _money(cost.input_usd),
+        "output_usd": _money(cost.output_usd),
+        "price_source": cost.price_source,
+        "price_date": cost.price_date,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "provider": attempt.provider or None,
+        "model": attempt.model or None,
+        "status_code": attempt.status_code or None,
+        "duration_s": attempt.duration_s,
+        "error": _error(attempt.error),
+        "reused_connection": attempt.reused_connection,
+    }
+
+
+def _body(body: Body | None) -> dict[str, Any] | None:
+    """Show a body: as text where it is UTF-8, else as base64; the other key is null."""
+    if body is None:
+        return None
+    text, encoded = None, None
+    try:
+        text = body.content.decode()
+    except UnicodeDecodeError:
+        encoded = base64.b64encode(body.content).decode()
+    return {
+        "text": text,
+        "base64": encoded,
+        "original_bytes": body.original_bytes,
+        "truncated": body.truncated,
+        "content_type": body.content_type or None,
+    }
+
+
+def usage_json(row: UsageRow, group_by: Sequence[UsageDimension]) -> dict[str, Any]:
+    """Show one group's sums."""
+    names = [dimension.name.lower() for dimension in group_by]
+    return {
+        "group": {name: key or None for name, key in zip(names, row.keys, strict=True)},
+        "calls": row.calls,
+        "errors": row.errors,
+        "cached_calls": row.cached_calls,
+        "unread_usage_calls": row.unread_usage_calls,
+        "unpriced_calls": row.unpriced_calls,
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cache_read_tokens": row.cache_read_tokens,
+        "cache_write_tokens": row.cache_write_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "cost_usd": None if row.cost_usd is None else _money(row.cost_usd),
+        "latency_sum_s": row.latency_sum_s,
+    }

@@ -1,0 +1,44 @@
+"""The terminal: where tables go, and what a person sees while an answer takes its time."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Never
+
+from rich.console import Console
+
+_PATIENCE_S = 1.0
+_PIPE_WIDTH = 120
+"""Where the output is no terminal and COLUMNS does not say."""
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> Never:
+        """Leave a reader that went away to the command's edge, which knows the exit code."""
+        raise
+
+
+def output() -> Console:
+    """Return the console of standard output, as wide as the screen."""
+    width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns
+    return _Output(width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show what is waited for, on a terminal and only once it takes more than a second."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    status = Console(stderr=True).status(what)
+    timer = threading.Timer(_PATIENCE_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
