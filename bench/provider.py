@@ -42,7 +42,12 @@ _USAGE = {
 
 
 def _whole() -> Answer:
-    message = {"role": "assistant", "content": _WORDS, "refusal": None, "annotations": []}
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": _WORDS,
+        "refusal": None,
+        "annotations": [],
+    }
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     answer = _common("chat.completion") | {"choices": [choice], "usage": _USAGE}
     headers = (("x-request-id", "req_0d1f2a"), ("openai-processing-ms", "412"))

@@ -1,6 +1,7 @@
 """Starts what a run needs: the provider, an aggregator, the sidecar, stock mitmdump."""
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from bench.connection import Route, parse_address, trusting
 from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
 from bench.provider import SERVER_NAME
 from remora.testing.server_process import ServerProcess, part_command
+from remora.trust import CA_FILE
 
 AUTHORITY = f"{SERVER_NAME}:443"
 RELAYED = "download.example:80"
@@ -79,8 +81,9 @@ class Bench:
         tls = trusting(self.provider_ca)
         return Side("direct", Route(parse_address(self.address), tls=tls))
 
+    @functools.cached_property
     def aggregator(self) -> str:
-        """Start an aggregator; returns its address."""
+        """The address of the aggregator of all sidecars."""
         settings = {
             "REMORA_AGGREGATOR_LISTEN": "127.0.0.1:0",
             "REMORA_AGGREGATOR_DATA_DIR": str(self._fresh("aggregator")),
@@ -90,28 +93,37 @@ class Bench:
         address: str = started.ready["address"]
         return address
 
-    def sidecar(self, *, aggregator: str, command: Sequence[str] = ()) -> Side:
-        """Start a sidecar in explicit mode, recording into its spool.
+    @functools.cache  # noqa: B019 - one bench lives as long as its run
+    def sidecar(self) -> Side:
+        """The sidecar that paired measurements share."""
+        return self.fresh_sidecar()
+
+    @functools.cache  # noqa: B019 - one bench lives as long as its run
+    def stock(self) -> Side:
+        """The mitmdump that paired measurements share."""
+        return self.fresh_stock()
+
+    def fresh_sidecar(self, command: Sequence[str] = ()) -> Side:
+        """Start a sidecar in explicit mode, which records, spools and reports.
 
         Args:
-            aggregator: Where it reports; ``none`` keeps records in the spool.
             command: What to run instead of `remora sidecar`.
         """
-        settings = sidecar_settings(
-            self._fresh("sidecar"), self.provider_ca, f"::{self.address}", aggregator
-        )
+        folder = self._fresh("sidecar")
+        settings = sidecar_settings(folder, self.provider_ca, f"::{self.address}", self.aggregator)
         command = command or part_command("sidecar", "--ready-json")
         started = self._server("sidecar", command, settings, PROXY_CORE)
-        tls = trusting(Path(started.ready["trust_dir"]) / "ca.pem")
+        tls = trusting(Path(started.ready["trust_dir"]) / CA_FILE)
         route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
         return Side("remora", route, started.pid, started)
 
-    def stock(self) -> Side:
+    def fresh_stock(self) -> Side:
         """Start mitmdump with the addon."""
         folder = self._fresh("stock")
         settings = {"BENCH_PROVIDER": self.address, "BENCH_SERVER_NAME": SERVER_NAME}
-        command = stock_command(folder, self.provider_ca)
-        started = self._server("mitmdump", command, settings, PROXY_CORE)
+        started = self._server(
+            "mitmdump", stock_command(folder, self.provider_ca), settings, PROXY_CORE
+        )
         tls = trusting(folder / "mitmproxy-ca-cert.pem")
         route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
         return Side("stock", route, started.pid, started)

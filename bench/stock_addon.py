@@ -26,7 +26,7 @@ class ReadUsage:
 
     def running(self) -> None:
         """Say where it listens, as the other servers of the bench do."""
-        servers = ctx.master.addons.get("proxyserver").servers
+        servers = ctx.master.addons.get("proxyserver").servers  # type: ignore[no-untyped-call]  # mitmproxy leaves it untyped
         host, port = next(iter(servers)).listen_addrs[0][:2]
         print(json.dumps({"proxy": f"{host}:{port}"}), flush=True)
 

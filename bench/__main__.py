@@ -1,0 +1,85 @@
+"""`python -m bench`: the paired runs; `python -m bench profile`: where the time goes."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from bench import memory, profile, relay, speed, startup
+from bench.cores import pin_this_process
+from bench.figure import Figure
+from bench.machine import CHECKOUT, machine, today, versions
+from bench.report import Report, between_markers, table_row, write
+from bench.scale import FULL, QUICK, Scale
+from bench.servers import Bench, started_bench
+
+RESULTS = CHECKOUT / "bench" / "results"
+Suite = Callable[[Bench, Scale], list[Figure]]
+
+SUITES: Mapping[str, Suite] = {
+    "throughput": speed.throughput,
+    "latency": speed.latency,
+    "first-byte": speed.first_byte,
+    "new-connections": speed.new_connections,
+    "memory": memory.memory,
+    "relay": relay.relay,
+    "shaped-relay": relay.shaped_relay,
+    "startup": startup.startup,
+}
+
+
+@click.group(invoke_without_command=True)
+@click.option("--only", multiple=True, type=click.Choice(list(SUITES)), help="Measure only this.")
+@click.option("--quick", is_flag=True, help="A short look: fewer and shorter rounds.")
+@click.pass_context
+def main(context: click.Context, *, only: tuple[str, ...], quick: bool) -> None:
+    """Measure the sidecar against stock mitmdump, side by side.
+
+    A whole run writes bench/results/latest.json and the table in README.md; with --only or
+    --quick the figures are only printed.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    figures = _measured(only or tuple(SUITES), QUICK if quick else FULL)
+    if only or quick:
+        return
+    report = Report(today(), versions(), machine(), figures)
+    write(report, RESULTS / "latest.json", CHECKOUT / "README.md")
+
+
+@main.command(name="profile")
+@click.option("--quick", is_flag=True, help="Fewer calls; nothing is written.")
+def profile_command(*, quick: bool) -> None:
+    """Say where the CPU time of a call goes, room by room.
+
+    Writes bench/results/profile.json and the table in docs/performance.md.
+    """
+    pin_this_process()
+    with tempfile.TemporaryDirectory() as folder, started_bench(Path(folder)) as bench:
+        found = profile.profile(bench, 3_000 if quick else 30_000)
+    table = profile.as_markdown(found, today())
+    click.echo(table)
+    for function, share in found.functions.items():
+        click.echo(f"{share:7.1%}  {function}", err=True)
+    if not quick:
+        profile.write(found, today(), RESULTS)
+        page = CHECKOUT / "docs" / "performance.md"
+        page.write_text(between_markers(page.read_text(), "profile", table))
+
+
+def _measured(names: tuple[str, ...], scale: Scale) -> list[Figure]:
+    pin_this_process()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder, started_bench(Path(folder)) as bench:
+        for name in names:
+            click.echo(f"measuring {name} …", err=True)
+            found = SUITES[name](bench, scale)
+            figures += found
+            for figure in found:
+                click.echo(table_row(figure))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
