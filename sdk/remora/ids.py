@@ -19,7 +19,9 @@ def new_call_id(unix_ns: int, random_bits: int | None = None) -> str:
     """
     bits = secrets.randbits(74) if random_bits is None else random_bits
     milliseconds = (unix_ns // 1_000_000) & ((1 << 48) - 1)
-    value = milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
+    value = (
+        milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)
+    )
     return f"{value:032x}"
 
 

@@ -38,7 +38,7 @@ COLUMNS = (
     Column("in", 7, is_number=True),
     Column("cached", 7, shown_from=110, is_number=True),
     Column("out", 7, is_number=True),
-    Column("cost", 9, is_number=True),
+    Column("cost", 11, is_number=True),
     Column("ttft", 6, shown_from=110, is_number=True),
     Column("latency", 7, is_number=True),
     Column("session", 13, shown_from=130),

@@ -6,9 +6,9 @@ from decimal import Decimal
 from rich.table import Table
 from rich.text import Text
 
+from remora.cli.figures import clipped, money, seconds
 from remora.client.usage import UsageRow
 from remora.records import CallRecord, EndReason
-from remora_sidecar.commands.run_summary import money
 
 _OUTCOMES = {
     EndReason.CLIENT_GONE: "given up by the agent",
@@ -34,11 +34,11 @@ def call_line(record: CallRecord) -> Text:
     """Show one call in one line; what is unknown is a dash, never a zero."""
     line = _COLUMNS.format(
         kind="stream" if record.stream else "plain",
-        model=_short(record.model or "?", 18),
-        outcome=_short(_outcome(record), 25),
+        model=clipped(record.model or "?", 18),
+        outcome=clipped(_outcome(record), 25),
         tokens=_tokens(record),
         cost=money(record.cost.total_usd) if record.cost is not None else "-",
-        took=_duration(record.latency_s),
+        took=seconds(record.latency_s),
     )
     return Text(line, style=_style(record))
 
@@ -51,7 +51,7 @@ def _outcome(record: CallRecord) -> str:
         return f"{record.status_code} {what}"
     if record.tool_names:
         return f"{record.status_code} calls {', '.join(record.tool_names)}"
-    first = f", first in {_duration(record.ttft_s)}" if record.stream and record.ttft_s else ""
+    first = f", first in {seconds(record.ttft_s)}" if record.stream and record.ttft_s else ""
     return f"{record.status_code} {record.finish_reason}{first}"
 
 
@@ -67,16 +67,6 @@ def _tokens(record: CallRecord) -> str:
         return "-"
     known = (usage.input_tokens, usage.output_tokens)
     return "→".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
-
-
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def usage_table(rows: Sequence[UsageRow]) -> Table:

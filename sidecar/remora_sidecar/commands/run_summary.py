@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from remora.cli.figures import money, seconds
+
 
 def print_summary(session: Mapping[str, Any], wall_s: float) -> None:
     """Print a session's totals to stderr."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     models: Mapping[str, Mapping[str, Any]] = session["models"]
     if not models:
         console.print(
@@ -38,7 +40,7 @@ def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
             f"{totals['input_tokens']:,}",
             f"{totals['output_tokens']:,}",
             _cost(totals),
-            f"{totals['latency_s'] / totals['calls']:.2f} s",
+            seconds(totals["latency_s"] / totals["calls"]),
         )
     return table
 
@@ -48,13 +50,6 @@ def _cost(totals: Mapping[str, Any]) -> str:
         return "unknown" if totals["unpriced"] else "-"
     text = money(Decimal(totals["cost_usd"]))
     return f"{text} + unknown" if totals["unpriced"] else text
-
-
-def money(usd: Decimal) -> str:
-    """Write a sum as a person reads it: four digits that count for small ones."""
-    if not usd:
-        return "$0"
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4g}".rstrip("0")
 
 
 def _closing(
