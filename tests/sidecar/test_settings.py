@@ -53,8 +53,9 @@ def _default(model: type[BaseSettings], name: str) -> str:
 
 def rows_of(model: type[BaseSettings]) -> list[str]:
     """The rows that describe a model."""
+    prefix = model.model_config["env_prefix"]
     return [
-        f"| `{model.model_config['env_prefix']}{name.upper()}` | {_default(model, name)} | {field.description} |"
+        f"| `{prefix}{name.upper()}` | {_default(model, name)} | {field.description} |"
         for name, field in model.model_fields.items()
     ]
 
