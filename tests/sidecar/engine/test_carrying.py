@@ -400,3 +400,23 @@ async def test_a_connection_that_was_not_handed_off_is_closed_unread(carrying):
         await stranger.send("POST", CHAT, [HOST])
         assert await stranger.at_end()
     assert carrying.double.requests == []
+
+
+async def test_an_idle_connection_to_the_provider_is_closed(carry, monkeypatch):
+    from remora_sidecar.engine import upstream
+
+    assert 2 * upstream.IDLE_S <= 15  # the pool looks once in that time, and may just miss it
+    monkeypatch.setattr(upstream, "IDLE_S", 0.05)
+    async with carry() as carrying:
+        agent = await carrying.agent()
+        await agent.ask("GET", "/v1/models", [HOST])
+        await carrying.double.until(lambda: carrying.double.connections == 0)
+        assert (await agent.ask("GET", "/v1/models", [HOST])).status == 404
+
+
+@pytest.mark.parametrize("size", [60_000, 70_000], ids=["within", "past"])
+async def test_fields_of_an_answer_may_be_64_kib_long(carrying, size):
+    carrying.double.script(Answer(headers=(("x-long", "y" * size),), body=b"{}"))
+    agent = await carrying.agent()
+    answer = await agent.ask("GET", "/v1/models", [HOST])
+    assert answer.status == (200 if size < 65536 else 502)
