@@ -37,7 +37,8 @@ class ProviderDouble:
         connections_opened: How many connections were ever accepted.
         aborted: Numbers of the connections that the peer cut in the middle of an exchange.
         problems: Why connections ended that spoke no TLS or no HTTP, such as
-            ``tls: CERTIFICATE_UNKNOWN`` of a client that does not trust the root.
+            ``tls: TLSV1_ALERT_UNKNOWN_CA`` or ``tls: left in the handshake`` of clients that
+            do not trust the root.
     """
 
     def __init__(

@@ -5,7 +5,8 @@ Written by tests, the demo and benchmarks; `double_player` performs them. Knows 
 
 import gzip
 import random
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
@@ -207,13 +208,39 @@ def answer_of(
     )
 
 
-def gzipped(answer: Answer) -> Answer:
+def encoded(answer: Answer, coding: str) -> Answer:
     """Compress the body of an answer, as providers do for clients that accept it.
+
+    Args:
+        answer: Its body must be bytes, not a repeated one.
+        coding: ``gzip``, ``deflate``, ``br`` or ``zstd``; the last two need `remora[sidecar]`.
 
     Raises:
         TypeError: The body is a repeated one.
+        KeyError: There is no such coding.
     """
     if not isinstance(answer.body, bytes):
         raise TypeError("only a body of bytes can be compressed")
-    headers = (*answer.headers, ("content-encoding", "gzip"))
-    return replace(answer, headers=headers, body=gzip.compress(answer.body, mtime=0))
+    body = _ENCODERS[coding](answer.body)
+    return replace(answer, headers=(*answer.headers, ("content-encoding", coding)), body=body)
+
+
+def _brotli(body: bytes) -> bytes:
+    import brotli  # type: ignore[import-untyped]  # it has no stubs
+
+    compressed: bytes = brotli.compress(body)
+    return compressed
+
+
+def _zstd(body: bytes) -> bytes:
+    import zstandard
+
+    return zstandard.compress(body)
+
+
+_ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, mtime=0),
+    "deflate": zlib.compress,
+    "br": _brotli,
+    "zstd": _zstd,
+}

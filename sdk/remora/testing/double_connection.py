@@ -160,6 +160,8 @@ class Connection(asyncio.Protocol):
         aborted = (self._answering or self._incoming is not None) and not self._ending
         if self._player is not None:
             self._player.cancel()
+        if self.tls is not None and not self.tls.shaken and not self._ending:
+            self._problem = "tls: left in the handshake"
         self._writable.set()
         self._stage.lost(self, self._problem, aborted=aborted)
 

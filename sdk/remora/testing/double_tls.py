@@ -49,7 +49,8 @@ class TlsPipe:
         self._authority = authority
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = authority.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._shaken = False
+        self.shaken = False
+        """The handshake is done."""
         self.ended = False
         """The peer said goodbye."""
 
@@ -72,9 +73,9 @@ class TlsPipe:
         self._incoming.write(data)
         plain = []
         try:
-            if not self._shaken:
+            if not self.shaken:
                 self._tls.do_handshake()
-                self._shaken = True
+                self.shaken = True
             while piece := self._tls.read(_READ_BYTES):
                 plain.append(piece)
             self.ended = True
@@ -95,7 +96,7 @@ class TlsPipe:
 
     def goodbye(self) -> bytes:
         """Return the close_notify."""
-        if self._shaken and not self.ended:
+        if self.shaken and not self.ended:
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
