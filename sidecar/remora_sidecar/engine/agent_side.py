@@ -8,7 +8,7 @@ pipelining and the life of the connection.
 from enum import Enum
 from http import HTTPStatus
 
-from aiohttp import hdrs, web
+from aiohttp import ClientError, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_protocol import RequestHandler
 
@@ -133,8 +133,11 @@ class AgentSide:
         return self._protocol.writing_paused
 
     async def drain(self) -> None:
-        """Wait until the agent has read enough."""
-        await self._protocol._drain_helper()
+        """Wait until the agent has read enough; raises ConnectionResetError if it is gone."""
+        try:
+            await self._protocol._drain_helper()
+        except ClientError as error:
+            raise ConnectionResetError("the agent closed the connection") from error
 
     def cut(self) -> None:
         """Close after what was written, without the body's end, so that a cut looks like one."""

@@ -250,33 +250,33 @@ class Call:
         return self._upload is not None and self._upload.cancel()
 
     async def _relay(self, connection: UpstreamConnection, answer: Answer) -> None:
-        message, content = answer.message, answer.content
-        self._begin_answer(message)
-        remaining = _length(message) if self._agent.framing is Framing.LENGTH else None
+        self._begin_answer(answer.message)
         if self._agent.framing is Framing.NONE:
             self._complete(connection)
             self._agent.flush()
             return
+        length = _length(answer.message) if self._agent.framing is Framing.LENGTH else None
         try:
-            while True:
-                chunk = await self._next_chunk(content)
-                if remaining is not None:
-                    remaining -= len(chunk)
-                last = content.at_eof() or remaining == 0
-                if self._observe(chunk) or last:
-                    self._record_answer()
-                self._agent.write(chunk, last=last)
-                if last:
-                    break
-                if self._agent.congested:
-                    with self._seen.waiting:
-                        await self._agent.drain()
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, ConnectionError) and not isinstance(error, aiohttp.ClientError):
-                raise
+            await self._pass_body(answer.content, length)
+        except aiohttp.ClientError:
             self._cut()
-            return
-        self._complete(connection)
+        else:
+            self._complete(connection)
+
+    async def _pass_body(self, content: aiohttp.StreamReader, remaining: int | None) -> None:
+        """Pass the body on; raises aiohttp.ClientError if the provider cuts it."""
+        last = False
+        while not last:
+            chunk = await self._next_chunk(content)
+            if remaining is not None:
+                remaining -= len(chunk)
+            last = content.at_eof() or remaining == 0
+            if self._observe(chunk) or last:
+                self._record_answer()
+            self._agent.write(chunk, last=last)
+            if self._agent.congested and not last:
+                with self._seen.waiting:
+                    await self._agent.drain()
 
     async def _next_chunk(self, content: aiohttp.StreamReader) -> bytes:
         """Take what has arrived, else wait; the head goes out before any waiting."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from aiohttp import ClientError
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.web_protocol import RequestHandler
@@ -44,7 +45,10 @@ class _Source:
             if sink.transport is None:
                 return
             sink.transport.write(data)
-            await sink._drain_helper()
+            try:
+                await sink._drain_helper()
+            except (ClientError, ConnectionError):
+                return
             self._written(len(data))
 
     def _written(self, count: int) -> None:
