@@ -9,6 +9,8 @@ import json
 import signal
 import socket
 import sys
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from remora.testing.double import ProviderDouble
@@ -17,7 +19,8 @@ from remora.testing.double_request import ReceivedRequest
 
 SERVER_NAME = "api.openai.com"
 CHAT_PATH = "/v1/chat/completions"
-_EVENTS = 40
+_EVENTS = 10
+_PAUSE_S = 0.002
 _WORDS = "Remoras hold on to sharks by a disc on their head, and let themselves be carried. " * 6
 
 
@@ -60,21 +63,24 @@ def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-def _streamed(body: bytes | Repeated, **timing: float) -> Answer:
+def _streamed(body: bytes | Repeated) -> Answer:
     headers = (("content-type", "text/event-stream; charset=utf-8"),)
-    return Answer(headers=headers, body=body, framing=Framing.CHUNKED, **timing)  # type: ignore[arg-type]  # only times are passed
+    return Answer(headers=headers, body=body, framing=Framing.CHUNKED)
 
 
 def _stream() -> Answer:
     words = [_event({"content": "remora "}) for _ in range(_EVENTS)]
     usage = _common("chat.completion.chunk") | {"choices": [], "usage": _USAGE}
-    end = [_event({}, "stop"), b"data: " + json.dumps(usage).encode() + b"\n\n"]
-    return _streamed(b"".join([_event({"role": "assistant"}), *words, *end, b"data: [DONE]\n\n"]))
+    end = [_event({}, "stop"), b"data: " + json.dumps(usage).encode() + b"\n\ndata: [DONE]\n\n"]
+    events = [_event({"role": "assistant"}), *words, *end]
+    # One event a chunk and a pause between them, as models speak: a first byte is then one.
+    cuts = tuple(accumulate(len(event) for event in events))
+    return replace(_streamed(b"".join(events)), cuts=cuts, between_chunks_s=_PAUSE_S)
 
 
 _WHOLE = _whole()
 _STREAM = _stream()
-_ENDLESS = _streamed(Repeated(_event({"content": "on and "})), between_chunks_s=0.25)
+_ENDLESS = replace(_streamed(Repeated(_event({"content": "on and "}))), between_chunks_s=0.25)
 
 
 def answer(request: ReceivedRequest) -> Answer:

@@ -95,7 +95,7 @@ def first_byte(bench: Bench, scale: Scale) -> list[Figure]:
     """What the sidecar adds to the time to a stream's first byte."""
 
     def measure(side: Side) -> float:
-        return load.first_content_ms(side.route, count=scale.calls // 2)
+        return load.first_content_ms(side.route, count=scale.calls // 4)
 
     rounds = _rounds([bench.sidecar(), bench.direct], measure, scale.rounds)
     figure = Figure(

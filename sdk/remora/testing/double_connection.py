@@ -134,6 +134,8 @@ class Connection(asyncio.Protocol):
         """Count the connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 (narrows asyncio's type)
         self._transport = transport
+        # asyncio leaves it out for listeners made with protocol 0, as `socket` makes them.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.number = self._stage.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import socket
 import ssl
 
 import pytest
@@ -224,4 +225,12 @@ async def test_a_double_listens_on_both_families_with_one_port():
     async with ProviderDouble(hosts=("127.0.0.1", "::1")) as double:
         double.script(_OK)
         async with await RawAgent.connect(("::1", double.address[1])) as agent:
+            assert (await agent.ask("GET", "/", [_HOST])).body == b"ok"
+
+
+async def test_a_listener_made_elsewhere_is_served():
+    async with ProviderDouble(hosts=()) as double:
+        await double.listen_on(socket.create_server(("127.0.0.1", 0)))
+        double.script(_OK)
+        async with await RawAgent.connect(double.address) as agent:
             assert (await agent.ask("GET", "/", [_HOST])).body == b"ok"
