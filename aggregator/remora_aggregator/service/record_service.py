@@ -16,6 +16,7 @@ from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
 _MAX_POD_UID_CHARS = 128
+_MAX_COUNT = (1 << 63) - 1
 
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -123,7 +124,7 @@ class RecordService(pb_grpc.RecordServiceServicer):
 
 def usage_row(row: Sequence[Value], keys: int) -> pb.UsageRow:
     """Read a row of sums; ``keys`` columns come first."""
-    counts = [int(value) if isinstance(value, int) else 0 for value in row[keys:]]
+    counts = [_count(value) for value in row[keys:]]
     cost, latency = row[keys + 9], row[keys + 10]
     return pb.UsageRow(
         keys=[str(value or "") for value in row[:keys]],
@@ -140,6 +141,12 @@ def usage_row(row: Sequence[Value], keys: int) -> pb.UsageRow:
         latency_sum_s=float(latency) if isinstance(latency, (int, float)) else 0.0,
         cached_calls=counts[11],
     )
+
+
+def _count(value: Value) -> int:
+    if not isinstance(value, (int, float)):
+        return 0
+    return int(max(-_MAX_COUNT, min(value, _MAX_COUNT)))
 
 
 def _checked_pod_uid(pod_uid: str) -> str:

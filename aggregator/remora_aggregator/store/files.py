@@ -1,7 +1,7 @@
 """Connections to the store's SQLite file: one that writes, any number that read."""
 
 import sqlite3
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -10,6 +10,8 @@ from remora_aggregator.store.migrations import migrate
 
 _BUSY_MS = 10_000
 _CACHE_KIB = 16 * 1024
+_MONEY = Context(prec=200)
+"""Wide enough for the sum of any amounts that are admitted, so that nothing is rounded."""
 
 
 class _MoneySum:
@@ -20,7 +22,7 @@ class _MoneySum:
 
     def step(self, value: str | None) -> None:
         if value is not None:
-            self._total = Decimal(value) + (self._total or Decimal(0))
+            self._total = _MONEY.add(Decimal(value), self._total or Decimal(0))
 
     def finalize(self) -> str | None:
         return None if self._total is None else format(self._total, "f")

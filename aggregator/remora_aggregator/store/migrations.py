@@ -12,7 +12,7 @@ from remora.errors import ConfigError, Problem
 
 steps = Migrations("remora-aggregator")
 
-_FILTERED = ("session_id", "task_id", "data_id", "combo_id", "agent_id", "model", "provider")
+_FILTERED = ("session_id", "task_id", "data_id", "combo_id", "agent_id", "provider")
 
 
 @steps(name="0001_records")

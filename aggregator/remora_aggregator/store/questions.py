@@ -11,6 +11,8 @@ _EQUAL = (
     "call_id", "session_id", "data_id", "combo_id", "agent_id", "task_id",
     "provider", "dialect", "operation", "pod_uid",
 )  # fmt: skip
+_NARROW = ("call_id", "session_id", "data_id", "combo_id", "agent_id", "task_id")
+"""What leaves few enough records that their times are not worth an index."""
 _MODELS = ("requested_model", "sent_model", "response_model")
 
 DIMENSIONS = {
@@ -27,8 +29,9 @@ DIMENSIONS = {
 
 _SUMS = (
     "count(*)", "sum(is_error)", "sum(is_usage_unread)", "sum(is_unpriced)",
-    "sum(input_tokens)", "sum(output_tokens)", "sum(cache_read_tokens)",
-    "sum(cache_write_tokens)", "sum(reasoning_tokens)",
+    # `sum` fails where integers overflow; one absurd figure must not end all usage.
+    "total(input_tokens)", "total(output_tokens)", "total(cache_read_tokens)",
+    "total(cache_write_tokens)", "total(reasoning_tokens)",
     "money_sum(cost_usd)", "sum(latency_s)", "sum(is_cached)",
 )  # fmt: skip
 
@@ -79,9 +82,12 @@ def _with_times_and_outcome(
     since, until = wanted.since_unix_nano, wanted.until_unix_nano
     if since and until and since >= until:
         raise BadRequest("`since` must lie before `until`")
-    for sql, bound in (("started_unix_ns >= ?", since), ("started_unix_ns < ?", until)):
+    is_narrow = any(getattr(wanted, column) for column in _NARROW)
+    # The plus keeps SQLite from going by time, and sorting, where a shorter way is given.
+    started = "+started_unix_ns" if is_narrow else "started_unix_ns"
+    for sign, bound in ((">=", since), ("<", until)):
         if bound:
-            conditions.append(sql)
+            conditions.append(f"{started} {sign} ?")
             values.append(min(bound, (1 << 63) - 1))
     if wanted.outcome in (pb.RecordFilter.OUTCOME_OK, pb.RecordFilter.OUTCOME_ERROR):
         conditions.append("is_error = ?")

@@ -8,27 +8,26 @@ slow follower holds nothing up and misses nothing.
 import asyncio
 import logging
 import sqlite3
-import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from remora.errors import ConfigError, Problem, Unavailable
 from remora.tasks import TaskOwner
 from remora_aggregator.store import questions
-from remora_aggregator.store.columns import Stamp, Value, stored_of
-from remora_aggregator.store.files import open_reader, open_writer
+from remora_aggregator.store.columns import Stamp, Value, position_of
+from remora_aggregator.store.files import open_writer
 from remora_aggregator.store.questions import Selection, Statement
+from remora_aggregator.store.reading import PAGE_RECORDS, Readers, Row, read_page
 from remora_aggregator.store.writer import Batch, Outcome, commit
 from remora_proto.v1 import records_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
-PAGE_RECORDS = 200
 _BATCHES_A_COMMIT = 64
-_READERS = 4
 
 
 class RecordStore:
@@ -41,12 +40,9 @@ class RecordStore:
 
     def __init__(self, path: Path) -> None:
         """Open the file; made by `opened`."""
-        self._path = path
         self._writer = open_writer(path)
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
-        self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers = Readers(path)
         self._incoming: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = asyncio.Queue()
         self._followers: set[asyncio.Event] = set()
         self.outcomes: Counter[str] = Counter()
@@ -79,10 +75,9 @@ class RecordStore:
         batches = [batch for batch, _ in waiting]
         try:
             await loop.run_in_executor(self._write_thread, commit, self._writer, batches)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - the only writer must outlive any one batch
             self._failed(error)
-            failure = Unavailable(f"the store can't be written: {error}")
-            _settle(waiting, failure)
+            _settle(waiting, Unavailable(self.problem))
             return
         self.problem = ""
         self.outcomes.update(
@@ -92,10 +87,11 @@ class RecordStore:
         for follower in self._followers:
             follower.set()
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        text = f"the store can't be written: {error}"
+    def _failed(self, error: Exception) -> None:
+        is_expected = isinstance(error, sqlite3.Error)
+        text = f"the store can't be written: {error if is_expected else type(error).__name__}"
         if text != self.problem:
-            logger.error("%s", text)
+            logger.error("%s", text, exc_info=None if is_expected else error)
         self.problem = text
 
     # Reading.
@@ -116,26 +112,26 @@ class RecordStore:
         """
         left = limit or None
         while left is None or left > 0:
-            size = PAGE_RECORDS if left is None else min(PAGE_RECORDS, left)
+            size = min(PAGE_RECORDS, left or PAGE_RECORDS)
             statement = questions.page(
                 chosen, after=after, newest_first=newest_first, limit=size, bodies=bodies
             )
-            rows = await self._ask(statement, _stored)
-            if rows:
-                yield [stored for _, stored in rows]
-                after = rows[-1][0]
-            if len(rows) < size:
+            page = await self._readers.ask(statement, partial(read_page, most_records=size))
+            if page.records:
+                yield page.records
+                after = position_of(page.records[-1].cursor)
+            if page.is_last:
                 return
-            left = None if left is None else left - len(rows)
+            left = None if left is None else left - len(page.records)
 
     async def usage(self, chosen: Selection, dimensions: Sequence[int]) -> list[tuple[Value, ...]]:
         """Sum up matching records by dimensions; raises Unavailable."""
-        return await self._ask(questions.usage(chosen, dimensions), list)
+        return await self._readers.ask(questions.usage(chosen, dimensions), list)
 
     async def last_position(self) -> int:
         """Return the position of the newest record; 0 if there is none."""
         statement = Statement("select coalesce(max(position), 0) from records", ())
-        return await self._ask(statement, lambda rows: int(rows[0][0] or 0))
+        return await self._readers.ask(statement, _only_number)
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[asyncio.Event]:
@@ -147,36 +143,15 @@ class RecordStore:
         finally:
             self._followers.discard(woken)
 
-    async def _ask[T](
-        self, statement: Statement, read: Callable[[list[tuple[Value, ...]]], T]
-    ) -> T:
-        def work() -> T:
-            rows = self._reader().execute(statement.sql, statement.parameters).fetchall()
-            return read(rows)
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the store can't be read: {error}") from error
-
-    def _reader(self) -> sqlite3.Connection:
-        reader: sqlite3.Connection | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = self._local.reader = open_reader(self._path)
-            self._readers.append(reader)
-        return reader
-
     def close(self) -> None:
         """Close the file; nothing may be under way."""
         self._write_thread.shutdown(wait=True)
-        self._read_threads.shutdown(wait=True)
-        for reader in self._readers:
-            reader.close()
+        self._readers.close()
         self._writer.close()
 
 
-def _stored(rows: list[tuple[Value, ...]]) -> list[tuple[int, pb.StoredRecord]]:
-    return [(int(row[0] or 0), stored_of(row)) for row in rows]
+def _only_number(rows: Iterable[Row]) -> int:
+    return next(int(value or 0) for (value,) in rows)
 
 
 def _settle(waiting: list[tuple[Batch, asyncio.Future[None]]], failure: Unavailable | None) -> None:

@@ -1,8 +1,10 @@
 import asyncio
+import tempfile
 
 import grpc
 import pytest
 
+from remora_aggregator.store.reading import PAGE_BYTES
 from remora_aggregator.testing import temporary_aggregator
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
@@ -91,9 +93,11 @@ async def test_two_sidecars_may_use_one_id_for_calls_of_their_own(stub, make_rec
         ({"call_id": "short"}, "call_id"),
         ({"cost": pb.Cost(total_usd="a lot")}, "decimal"),
         ({"cost": pb.Cost(total_usd="NaN")}, "decimal"),
+        ({"cost": pb.Cost(total_usd="1e999999")}, "decimal"),
+        ({"cost": pb.Cost(total_usd="0e-999999")}, "decimal"),
         ({"started_unix_nano": (1 << 64) - 1}, "started_unix_nano"),
     ],
-    ids=["id", "words", "nan", "time"],
+    ids=["id", "words", "nan", "huge", "tiny", "time"],
 )
 async def test_an_unfit_record_is_refused_and_the_others_are_stored(
     stub, make_record, fields, reason
@@ -242,6 +246,21 @@ async def test_usage_sums_up_by_model_with_exact_money(stub, make_record):
     assert row.cost_usd == "1.0"
 
 
+async def test_absurd_figures_of_one_record_do_not_end_usage(stub, make_record):
+    absurd = pb.Usage(input_tokens=(1 << 63) - 1, output_tokens=-(1 << 63))
+    await _report(stub, [make_record(1, usage=absurd), make_record(2, usage=absurd)])
+    (row,) = (await stub.Usage(pb.UsageRequest())).rows
+    assert (row.calls, row.input_tokens, row.output_tokens) == (2, (1 << 63) - 1, 1 - (1 << 63))
+
+
+async def test_sums_keep_every_digit_of_money(stub, make_record):
+    amounts = ("999999999999.1", "0.0000000000000000000000000000001")
+    records = [make_record(n, cost=pb.Cost(total_usd=text)) for n, text in enumerate(amounts)]
+    await _report(stub, records)
+    (row,) = (await stub.Usage(pb.UsageRequest())).rows
+    assert row.cost_usd == "999999999999.1000000000000000000000000000001"
+
+
 async def test_usage_says_what_it_could_not_sum(stub, make_record):
     unread = make_record(1, error=pb.CallError(type="usage_unreadable"))
     unread.ClearField("usage")
@@ -308,6 +327,28 @@ class TestTokens:
             code, details = await _failure(_query(pb_grpc.RecordServiceStub(channel), metadata))
         assert code is grpc.StatusCode.UNAUTHENTICATED
         assert "token" in details
+
+
+async def test_it_serves_on_a_unix_socket(make_record):
+    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path has 107 bytes at most
+        listen = f"unix:{folder}/aggregator.sock"
+        async with (
+            temporary_aggregator(listen=listen) as aggregator,
+            grpc.aio.insecure_channel(aggregator.address) as channel,
+        ):
+            assert aggregator.address == listen
+            stub = pb_grpc.RecordServiceStub(channel)
+            await _report(stub, [make_record(1)])
+            assert len(await _query(stub)) == 1
+
+
+async def test_large_bodies_all_arrive_though_no_page_holds_them(stub, make_record):
+    body = pb.Body(content=b"x" * (PAGE_BYTES // 3))
+    for number in range(7):
+        await _report(stub, [make_record(number, request_body=body)])
+    found = await _query(stub)
+    assert [int(stored.record.call_id, 16) for stored in found] == list(range(7))
+    assert all(stored.record.request_body == body for stored in found)
 
 
 async def test_many_sidecars_report_at_once_and_nothing_is_lost(stub, make_record):

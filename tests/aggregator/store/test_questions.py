@@ -50,6 +50,16 @@ def test_pages_are_read_along_an_index(reader, fields, newest_first):
         assert "TEMP B-TREE" not in plan  # no sorting of what may be millions
 
 
+@pytest.mark.parametrize("field", ["session_id", "task_id", "data_id", "combo_id", "agent_id"])
+def test_recent_records_of_one_span_are_read_along_that_span(reader, field):
+    wanted = pb.RecordFilter(**{field: "x"}, since_unix_nano=5)
+    chosen = questions.selection(wanted, "local")
+    page = questions.page(chosen, after=None, newest_first=True, limit=10, bodies=False)
+    plan = _plan(reader, page)
+    assert f"{field}=?" in plan
+    assert "TEMP B-TREE" not in plan
+
+
 def test_usage_of_a_session_reads_that_session_alone(reader):
     chosen = questions.selection(pb.RecordFilter(session_id="s"), "local")
     plan = _plan(reader, questions.usage(chosen, [pb.USAGE_DIMENSION_MODEL]))
