@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from remora_aggregator.settings import AggregatorSettings
 
 _HEALTH_TIMEOUT_S = 5.0
+_HOST = re.compile(r"[A-Za-z0-9*][A-Za-z0-9_.-]{0,252}|[0-9A-Fa-f:.]+")
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 
 @click.group(name="aggregator", invoke_without_command=True)
@@ -58,11 +61,24 @@ async def _serve(settings: "AggregatorSettings", ready_json: bool) -> None:
         await stop.wait()
 
 
+def _host(_context: click.Context, _option: click.Parameter, hosts: tuple[str, ...]) -> object:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise click.BadParameter(f"{host!r} is no name or address")
+    return hosts
+
+
+def _namespace(_context: click.Context, _option: click.Parameter, namespace: str) -> str:
+    if not _NAMESPACE.fullmatch(namespace):
+        raise click.BadParameter(f"{namespace!r} is none: letters, digits, '-', '_' and '.'")
+    return namespace
+
+
 @command.command()
 @click.option("--folder", required=True, type=click.Path(path_type=Path), help="Where they go.")
-@click.option("--host", "hosts", multiple=True, required=True,
+@click.option("--host", "hosts", multiple=True, required=True, callback=_host,
               help="A name or address of the aggregator; may be given again.")  # fmt: skip
-@click.option("--namespace", default="local", show_default=True,
+@click.option("--namespace", default="local", show_default=True, callback=_namespace,
               help="Whose records the token reports and reads.")  # fmt: skip
 @click.option("--owner", type=int, help="Uid and gid that the files are given to (needs root).")
 def init(*, folder: Path, hosts: tuple[str, ...], namespace: str, owner: int | None) -> None:

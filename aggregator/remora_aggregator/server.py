@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -100,21 +101,20 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
 def _credentials(settings: AggregatorSettings) -> grpc.ServerCredentials | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    pair = (
-        _read(settings.tls_key, "REMORA_AGGREGATOR_TLS_KEY"),
-        _read(settings.tls_cert, "REMORA_AGGREGATOR_TLS_CERT"),
-    )
+    _check_pair(settings.tls_cert, settings.tls_key)
+    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
     return grpc.ssl_server_credentials([pair])
 
 
-def _read(path: Path, variable: str) -> bytes:
+def _check_pair(certificate: Path, key: Path) -> None:
+    """Have Python's own TLS read the files: gRPC would only say that it can't listen."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError([Problem(variable, f"{path} can't be read: {error.strerror}")]) from None
-    if b"-----BEGIN" not in content:
-        raise ConfigError([Problem(variable, f"{path} is not in PEM form")])
-    return content
+        # A password keeps an encrypted key from asking for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        what = f"{certificate} and {key} are no certificate and its unencrypted key: {reason}"
+        raise ConfigError([Problem("REMORA_AGGREGATOR_TLS_CERT", what)]) from None
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def test_a_port_in_use_is_refused(tmp_path):
         ({"listen": "0.0.0.0:15090"}, "needs TLS"),
         ({"listen": "aggregator:15090", "token_file": "t"}, "needs TLS"),
         ({"listen": "nonsense"}, "host:port"),
-        ({"tls_cert": "cert.pem"}, "both"),
+        ({"tls_cert": "t"}, "both"),
         ({"token_file": "/nowhere"}, "can't be read"),
         ({"listen": "0.0.0.0:0", "token_file": "t", "tls_cert": "/no", "tls_key": "/no"}, "/no"),
     ],
@@ -91,6 +91,39 @@ def test_all_problems_are_said_at_once(tmp_path):
     ended = _run(tmp_path, listen="nonsense", drain_s="-1")
     assert "REMORA_AGGREGATOR_LISTEN" in ended.stderr
     assert "REMORA_AGGREGATOR_DRAIN_S" in ended.stderr
+
+
+def test_every_file_that_is_missing_is_named(tmp_path):
+    ended = _run(tmp_path, token_file="/no/tokens", tls_cert="/no/cert", tls_key="/no/key")
+    assert [name for name in ("tokens", "cert", "key") if f"/no/{name} can't" in ended.stderr] == [
+        "tokens", "cert", "key",
+    ]  # fmt: skip
+
+
+def test_a_certificate_with_the_key_of_another_is_refused(tmp_path):
+    for name in ("one", "two"):
+        _run(tmp_path, "init", "--folder", str(tmp_path / name), "--host", "agg")
+    ended = _run(
+        tmp_path,
+        listen="127.0.0.1:0",
+        tls_cert=tmp_path / "one" / "server" / "cert.pem",
+        tls_key=tmp_path / "two" / "server" / "key.pem",
+    )
+    assert ended.returncode == 2
+    assert "REMORA_AGGREGATOR_TLS_CERT" in ended.stderr
+    assert "MISMATCH" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--host", "é.example"], ["--host", "agg", "--namespace", "two words"], ["--host", ""]],
+    ids=["not ascii", "namespace", "empty"],
+)
+def test_init_refuses_what_no_certificate_or_token_line_can_hold(tmp_path, arguments):
+    ended = _run(tmp_path, "init", "--folder", str(tmp_path / "serving"), *arguments)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "serving").exists()
 
 
 def test_what_init_makes_serves_beyond_loopback(tmp_path):

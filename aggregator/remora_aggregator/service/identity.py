@@ -98,7 +98,7 @@ def parse_tokens(text: str, name: str) -> dict[bytes, str]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        if what := _wrong(words):
+        if what := _wrong(words) or _contradicts(words, tokens):
             problems.append(Problem(f"{name}:{number}", what))
         else:
             tokens[words[0].encode()] = words[1]
@@ -115,6 +115,13 @@ def _wrong(words: list[str]) -> str:
     if len(words[0]) < _MIN_TOKEN_CHARS:
         return f"the token is shorter than {_MIN_TOKEN_CHARS} characters"
     return ""
+
+
+def _contradicts(words: list[str], tokens: Mapping[bytes, str]) -> str:
+    known = tokens.get(words[0].encode())
+    if known is None or known == words[1]:
+        return ""
+    return f"the token of an earlier line, there for namespace {known}"
 
 
 def _bearer(metadata: Metadata) -> bytes | None:

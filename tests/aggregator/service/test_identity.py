@@ -64,8 +64,9 @@ def test_a_file_that_breaks_leaves_what_was_known(tmp_path):
         ("only-one-word-on-this-line\n", "TOKEN NAMESPACE"),
         ("short ns\n", "shorter than 16"),
         (f"{TOKEN} a b\n", "TOKEN NAMESPACE"),
+        (f"{TOKEN} a\n{TOKEN} b\n", "earlier line"),
     ],
-    ids=["empty", "comments", "one word", "short", "three words"],
+    ids=["empty", "comments", "one word", "short", "three words", "two namespaces"],
 )
 def test_a_wrong_file_is_refused_by_line(text, problem):
     with pytest.raises(ConfigError, match=problem) as refusal:
