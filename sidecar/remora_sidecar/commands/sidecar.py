@@ -25,13 +25,16 @@ FIRST_HOLD_S = 30.0
 )
 def command(ready_json: bool) -> None:
     """Run a sidecar. Everything is set by REMORA_* variables; docs/settings.md lists them."""
+    import uvloop
+
     from remora_sidecar.logs import configure_logs
     from remora_sidecar.settings import read_settings
 
     try:
         settings = read_settings()
         configure_logs(settings.log_level)
-        asyncio.run(_run(settings, ready_json))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, ready_json))
     except ConfigError as error:
         click.echo(f"remora sidecar can't start:\n{_indented(error)}", err=True)
         sys.exit(2)
