@@ -10,10 +10,12 @@ from importlib.metadata import entry_points
 from pathlib import Path, PurePosixPath
 
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from remora.client.settings import ClientSettings
 from remora.trust import agent_environment
+from remora_aggregator.command import command as aggregator_command
 from remora_aggregator.settings import AggregatorSettings
 from remora_aggregator.settings import read_settings as read_aggregator_settings
 from remora_sidecar.netinit.ruleset import RedirectSettings
@@ -25,6 +27,7 @@ DOCKERFILE = (HOUSE / "Dockerfile").read_text()
 COMPOSE = YAML(typ="safe").load(HOUSE / "compose.yaml")
 SERVICES = COMPOSE["services"]
 TRUST = "/run/remora/trust"
+KEYS = "/run/remora/keys"
 
 
 def _mounts(service):
@@ -57,10 +60,16 @@ def test_every_setting_of_a_service_exists(service):
     assert given <= known
 
 
-def test_the_aggregators_settings_are_taken(monkeypatch):
+def test_the_aggregator_takes_its_settings_with_the_files_that_init_makes(monkeypatch, tmp_path):
+    init, *arguments = [word.replace(KEYS, str(tmp_path)) for word in SERVICES["init"]["command"]]
+    made = CliRunner().invoke(aggregator_command, arguments)
+    assert (init, made.exit_code) == ("aggregator", 0), made.output
     for name, value in SERVICES["aggregator"]["environment"].items():
-        monkeypatch.setenv(name, value)
-    assert read_aggregator_settings().tls_key is not None
+        monkeypatch.setenv(name, value.replace(KEYS, str(tmp_path)))
+    assert read_aggregator_settings().listen == "0.0.0.0:15090"
+    client = SERVICES["remora"]["environment"]
+    for name in ("REMORA_AGGREGATOR_CA", "REMORA_AGGREGATOR_TOKEN_FILE"):
+        assert Path(client[name].replace(KEYS, str(tmp_path))).is_file()
 
 
 @pytest.mark.parametrize("service", [name for name in SERVICES if "command" in SERVICES[name]])

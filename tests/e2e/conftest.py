@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from remora.client.records import RecordClient
 from remora.client.target import AggregatorTarget
 from remora.records import CallRecord
 from remora.testing.double import ProviderDouble
-from remora.testing.network import DEFAULT_HOSTS, Network, simulated_network, why_not
+from remora.testing.network import DEFAULT_HOSTS, Network, simulated_network
 from remora.testing.server_process import ServerProcess, part_command
 from remora.trust import agent_environment
 
@@ -33,31 +33,9 @@ spec: {hosts: [vllm.example.net], ports: [8000], tls: false, dialects: [openai-c
 HOSTS = {**DEFAULT_HOSTS, "vllm.example.net": ("203.0.113.80", "2001:db8:10::80")}
 
 
-def command_of(part: str, *arguments: str) -> list[str]:
-    """The command line of one of the sidecar's commands, run by this Python."""
-    program = f"from remora_sidecar.commands.{part} import command; command()"
-    return [sys.executable, "-P", "-c", program, *arguments]
-
-
-@pytest.fixture(scope="session")
-def _namespaces_work() -> str:
-    return why_not()
-
-
-@pytest.fixture
-def network(_namespaces_work: str) -> Iterator[Network]:
-    """A pod and an internet of the test's own; skips, with the reason, where none can be made.
-
-    ``network.pod.run(["curl", "https://api.openai.com"], uid=1000)`` is an agent's call,
-    ``network.pod.start([...], uid=1500)`` a sidecar, and
-    ``network.internet.listen("0.0.0.0", 443)`` a socket on which a double in the test's own
-    process serves every public IPv4 address. Nothing is redirected until a test applies
-    rules. In asyncio use ``network.pod.argv`` with ``create_subprocess_exec``.
-    """
-    if _namespaces_work:
-        pytest.skip(_namespaces_work)
-    with simulated_network() as made:
-        yield made
+def remora(*arguments: str) -> list[str]:
+    """The command line of `remora`, run by this Python."""
+    return [sys.executable, "-P", "-m", "remora", *arguments]
 
 
 @dataclass
@@ -71,6 +49,7 @@ class PodStage:
     network: Network
     folder: Path
     double: ProviderDouble
+    policy: str
     settings: Mapping[str, str]
     _servers: list[ServerProcess] = field(default_factory=list)
 
@@ -80,7 +59,8 @@ class PodStage:
         return self.folder / "trust"
 
     @property
-    def _aggregator(self) -> str:
+    def aggregator(self) -> str:
+        """Where the aggregator is, for every user and namespace."""
         return f"unix:{self.folder}/sidecar/aggregator.sock"
 
     def start(self) -> None:
@@ -88,20 +68,20 @@ class PodStage:
         for name in ("sidecar", "trust"):
             (self.folder / name).mkdir()
             os.chown(self.folder / name, SIDECAR_UID, SIDECAR_UID)
-        (self.folder / "policy.yaml").write_text(PLAIN_PROVIDER)
+        (self.folder / "policy.yaml").write_text(f"{PLAIN_PROVIDER}---\n{self.policy}")
         (self.folder / "provider-ca.pem").write_text(self.double.ca_pem)
         self._serve(
             "aggregator",
-            REMORA_AGGREGATOR_LISTEN=self._aggregator,
+            REMORA_AGGREGATOR_LISTEN=self.aggregator,
             REMORA_AGGREGATOR_DATA_DIR=f"{self.folder}/sidecar/records",
         )
-        self.network.pod.run(command_of("netinit"), env=self.environment(), check=True)
+        self.network.pod.run(remora("netinit"), env=self.environment(), check=True)
         self._serve(
             "sidecar",
             REMORA_MODE="transparent",
             REMORA_DATA_DIR=f"{self.folder}/sidecar/data",
             REMORA_TRUST_DIR=str(self.trust_dir),
-            REMORA_AGGREGATOR=self._aggregator,
+            REMORA_AGGREGATOR=self.aggregator,
             REMORA_UPSTREAM_CA=f"{self.folder}/provider-ca.pem",
             REMORA_POLICY=f"{self.folder}/policy.yaml",
         )
@@ -157,7 +137,7 @@ class PodStage:
         return await asyncio.to_thread(self._query)
 
     def _query(self) -> list[CallRecord]:
-        with RecordClient(AggregatorTarget(self._aggregator)) as client:
+        with RecordClient(AggregatorTarget(self.aggregator)) as client:
             return [stored.record for stored in client.query()]
 
 
@@ -165,16 +145,20 @@ StagePod = Callable[..., AbstractAsyncContextManager[PodStage]]
 
 
 @pytest.fixture
-def stage_pod(_namespaces_work: str, tmp_path: Path) -> StagePod:
+def stage_pod(namespaces_work: None, tmp_path: Path) -> StagePod:
     """Give what sets up a pod with its sidecar; settings are given as variables.
 
     ``family`` leaves the names only their IPv4 (0) or IPv6 (1) addresses.
     """
-    if _namespaces_work:
-        pytest.skip(_namespaces_work)
 
     @asynccontextmanager
-    async def staged(*, family: int | None = None, ports: Sequence[int] = (443,), **settings: str):
+    async def staged(
+        *,
+        family: int | None = None,
+        ports: Sequence[int] = (443,),
+        policy: str = "",
+        **settings: str,
+    ) -> AsyncIterator[PodStage]:
         hosts = {
             name: addresses if family is None else (addresses[family],)
             for name, addresses in HOSTS.items()
@@ -186,7 +170,7 @@ def stage_pod(_namespaces_work: str, tmp_path: Path) -> StagePod:
             await double.listen_on(
                 *(made.internet.listen(host, port) for host in EVERYWHERE for port in ports)
             )
-            stage = PodStage(made, tmp_path, double, settings)
+            stage = PodStage(made, tmp_path, double, policy, settings)
             stack.push_async_callback(asyncio.to_thread, stage.stop)
             await asyncio.to_thread(stage.start)
             yield stage

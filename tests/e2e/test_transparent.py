@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from remora.testing.network import INTERNET_IPV4, INTERNET_IPV6
+
 pytestmark = [pytest.mark.netns, pytest.mark.slow]
 
 IPV4, IPV6 = 0, 1
@@ -268,3 +270,97 @@ async def test_pod_header_attribution_is_recorded_and_not_sent_on(stage_pod):
         (record,) = await stage.records()
     assert (record.attribution.task_id, record.attribution.agent_id) == ("task-9", "planner")
     assert not any(name.startswith(b"remora") for name, _ in stage.double.requests[0].head.headers)
+
+
+DNS_PROBE = """
+import json, socket, sys
+answers = []
+for host in sys.argv[1:]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect((host, 53))
+            probe.send(b"?")
+            probe.send(b"?")
+            answers.append(probe.recv(8).decode())
+        except (PermissionError, ConnectionRefusedError, OSError) as error:
+            answers.append(type(error).__name__)
+print(json.dumps(answers))
+"""
+
+
+class _Echo(asyncio.DatagramProtocol):
+    """Sends every datagram back."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, addr):
+        self.transport.sendto(data, addr)
+
+
+async def test_the_strict_profile_lets_agents_ask_the_pods_dns_servers_and_no_others(stage_pod):
+    async with stage_pod(REMORA_NETWORK_PROFILE="strict") as stage:
+        transports = []
+        for family, host in ((socket.AF_INET, INTERNET_IPV4), (socket.AF_INET6, INTERNET_IPV6)):
+            listener = stage.network.internet.open_socket(family, socket.SOCK_DGRAM)
+            listener.bind((host, 53))
+            made, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                _Echo, sock=listener
+            )
+            transports.append(made)
+        answers = await stage.python(
+            DNS_PROBE, INTERNET_IPV4, INTERNET_IPV6, "203.0.113.53", "2001:db8:10::53"
+        )
+        for transport in transports:
+            transport.close()
+    assert answers[:2] == ["?", "?"]
+    assert all(answer != "?" for answer in answers[2:])
+
+
+async def test_the_call_is_in_what_the_command_lists(stage_pod):
+    async with stage_pod() as stage:
+        done = await stage.agent(CLIENTS["curl"])
+        await stage.records()
+        listed = await asyncio.to_thread(
+            stage.network.pod.run,
+            [sys.executable, "-P", "-m", "remora", "records", "--json"],
+            env=stage.environment(REMORA_AGGREGATOR=stage.aggregator),
+        )
+    assert listed.returncode == 0, listed.stderr
+    (record,) = map(json.loads, listed.stdout.splitlines())
+    assert record["call_id"] == done.stdout
+
+
+H2_ONLY = """
+import hashlib, json, socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.set_alpn_protocols(["h2"])
+with socket.create_connection(("api.openai.com", 443), timeout=10) as connection:
+    try:
+        with context.wrap_socket(connection, server_hostname="api.openai.com") as tls:
+            print(json.dumps("connected"))
+    except ssl.SSLError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+OPAQUE_POLICY = """\
+apiVersion: remora.dev/v1alpha1
+kind: LLMPolicy
+metadata: {name: opaque}
+spec: {opaque: OPAQUE}
+"""
+
+
+@pytest.mark.parametrize("opaque", ["allow", "block"])
+async def test_a_client_that_only_speaks_h2_is_relayed_or_refused_and_recorded(stage_pod, opaque):
+    async with stage_pod(policy=OPAQUE_POLICY.replace("OPAQUE", opaque)) as stage:
+        outcome = await stage.python(H2_ONLY, f"{stage.folder}/provider-ca.pem")
+        (record,) = await stage.records()
+    relayed = opaque == "allow"
+    assert (outcome == "connected") is relayed
+    assert ("alert" in outcome.lower()) is not relayed
+    assert record.opaque
+    assert (stage.double.connections_opened == 1) is relayed

@@ -1,5 +1,6 @@
 """Gives a ruleset to nft: the only part of netinit that changes anything."""
 
+import errno
 import shutil
 import subprocess
 from pathlib import Path
@@ -88,6 +89,8 @@ def apply(text: str, nft: str) -> None:
     except subprocess.TimeoutExpired:
         raise NetinitError(f"nft did not finish within {_TIMEOUT_S} s") from None
     except OSError as error:
+        if error.errno == errno.EPERM:  # nft has a file capability that this container may not use
+            raise PrivilegeError(f"{nft} can't be run") from error
         raise NetinitError(f"{nft} can't be run: {error.strerror}") from error
     if done.returncode != 0:
         raise _refusal(done.stderr.strip())

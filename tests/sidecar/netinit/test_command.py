@@ -1,6 +1,8 @@
 """`remora netinit` as people and pods run it, in a network namespace of its own."""
 
 import os
+import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from remora_sidecar.commands.netinit import command
 from remora_sidecar.netinit import apply
-from remora_sidecar.netinit.apply import has_ipv6
+from remora_sidecar.netinit.apply import find_nft, has_ipv6
 from remora_sidecar.netinit.resolver_file import dns_servers
 from remora_sidecar.netinit.ruleset import RedirectSettings, render
 from remora_sidecar.netinit.settings import read_redirect_settings
@@ -92,7 +94,21 @@ def test_without_privileges_it_says_what_is_missing(network, options):
     assert _rules(network) == ""
 
 
+FILE_CAPABILITY = struct.pack("<5I", 0x0200_0001, 1 << 12, 1 << 12, 0, 0)
+"""CAP_NET_ADMIN, effective, permitted and inheritable: what `setcap cap_net_admin+eip` writes."""
+
+
 @pytest.mark.netns
+def test_a_file_capability_that_the_container_withholds_is_named_as_the_reason(network, tmp_path):
+    nft = tmp_path / "nft"
+    shutil.copy(find_nft(), nft)
+    nft.chmod(0o755)
+    os.setxattr(nft, "security.capability", FILE_CAPABILITY)
+    refused = _netinit(network, uid=1000, path=f"{tmp_path}:{os.environ['PATH']}")
+    assert refused.returncode == 3
+    assert "NET_ADMIN" in refused.stderr
+
+
 def test_a_machine_without_nft_is_told_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(apply, "_SYSTEM_FOLDERS", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
