@@ -59,6 +59,7 @@ async def running_aggregator(
     Raises:
         ConfigError: Something in the settings can't be used.
     """
+    _check_readable(settings)
     who = Anyone() if settings.token_file is None else TokenFile(settings.token_file)
     credentials = _credentials(settings)
     with _locked(settings.data_dir):
@@ -96,6 +97,21 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
         what = f"{listen} can't be listened on; is another aggregator running?"
         raise ConfigError([Problem("REMORA_AGGREGATOR_LISTEN", what)]) from error
     return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _check_readable(settings: AggregatorSettings) -> None:
+    """Name every file that can't be read, at once."""
+    problems = []
+    for name in ("token_file", "tls_cert", "tls_key"):
+        path: Path | None = getattr(settings, name)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            what = f"{path} can't be read: {error.strerror}"
+            problems.append(Problem(f"REMORA_AGGREGATOR_{name.upper()}", what))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _credentials(settings: AggregatorSettings) -> grpc.ServerCredentials | None:

@@ -26,17 +26,6 @@ def _listen_address(text: str) -> str:
     return text
 
 
-def _readable(path: Path) -> Path:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from None
-    return path
-
-
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
-
-
 class AggregatorSettings(BaseSettings):
     """Every setting; the variable is the field's name with ``REMORA_AGGREGATOR_``."""
 
@@ -51,16 +40,14 @@ class AggregatorSettings(BaseSettings):
     data_dir: Path = Field(
         default_factory=default_data_dir, description="Where the records are stored."
     )
-    token_file: ReadableFile | None = Field(
+    token_file: Path | None = Field(
         default=None,
         description="Who may connect: lines of `TOKEN NAMESPACE`. Default: anyone on loopback.",
     )
-    tls_cert: ReadableFile | None = Field(
+    tls_cert: Path | None = Field(
         default=None, description="PEM file with the server's certificate and its chain."
     )
-    tls_key: ReadableFile | None = Field(
-        default=None, description="PEM file with the certificate's key."
-    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key.")
     drain_s: float = Field(
         default=3.0, ge=0, le=600, description="Seconds that streams get when told to stop."
     )
