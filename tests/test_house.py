@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import stat
 import subprocess
 import tomllib
@@ -198,3 +199,14 @@ def with_every_tool(folder: Path) -> dict[str, str]:
         (folder / tool).touch(mode=0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return kept | {"PATH": f"{os.environ['PATH']}:{folder}"}
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if "://" not in link]
+
+    assert [link for link in local if not (page.parent / link).exists()] == []

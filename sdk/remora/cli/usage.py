@@ -55,7 +55,7 @@ def usage_table(rows: "Sequence[UsageRow]", group_by: "Sequence[UsageDimension]"
 
     table = Table(box=None, pad_edge=False, show_footer=False)
     for dimension in group_by:
-        table.add_column(dimension.name.lower())
+        table.add_column(dimension.name.lower(), overflow="fold")
     for name in ("calls", "errors", "cached", "tokens in", "cache read", "out", "cost", "mean"):
         table.add_column(name, justify="right")
     shown = [(tuple(visible(key) or NONE for key in row.keys), row) for row in rows]
