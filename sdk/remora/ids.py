@@ -1,10 +1,13 @@
 """The identifiers that join records, receipts, signals and traces."""
 
+import random
 import re
 import secrets
 
 _CALL_ID = re.compile(r"[0-9a-f]{32}")
 _SESSION_ID = re.compile(r"sess_[0-9a-f]{32}")
+
+_unique = random.Random(secrets.randbits(256))  # noqa: S311 - unique, and nobody's secret
 
 DEFAULT_SESSION_ID = "default"
 """The session of calls that name none, or an unknown one."""
@@ -15,9 +18,9 @@ def new_call_id(unix_ns: int, random_bits: int | None = None) -> str:
 
     Args:
         unix_ns: Time in nanoseconds since the Unix epoch.
-        random_bits: 74 random bits; taken from the system if None.
+        random_bits: 74 random bits; taken from a generator seeded by the system if None.
     """
-    bits = secrets.randbits(74) if random_bits is None else random_bits
+    bits = _unique.getrandbits(74) if random_bits is None else random_bits
     milliseconds = (unix_ns // 1_000_000) & ((1 << 48) - 1)
     value = (
         milliseconds << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & ((1 << 62) - 1)

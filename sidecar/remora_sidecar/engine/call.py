@@ -80,9 +80,7 @@ class Call:
             clock=parts.clock,
             started_unix_ns=parts.clock.now_unix_ns(),
             started_s=parts.clock.monotonic_s(),
-            origin=replace(
-                parts.origin, mode=hand_off.mode, original_destination=hand_off.destination
-            ),
+            origin=parts.origin_of(hand_off),
             attribution=attribution,
             provider=self._provider.name,
             price_id=self._provider.price_id,
@@ -99,6 +97,7 @@ class Call:
     async def run(self) -> web.StreamResponse:
         """Carry the call to its end; the record is made however it ends."""
         self._session.in_flight += 1
+        self._parts.metrics.in_flight += 1
         try:
             await self._carry()
         except asyncio.CancelledError:
@@ -108,6 +107,7 @@ class Call:
             self._finish(EndReason.CLIENT_GONE)
         finally:
             self._session.in_flight -= 1
+            self._parts.metrics.in_flight -= 1
             self._stop_upload()
             self._drop_connection()
             if not self._recorded:  # a bug of ours must not lose the fact of the call
@@ -350,7 +350,7 @@ class Call:
 
     def _refuse(self, refusal: Refusal) -> None:
         self._finish(EndReason.REFUSED, CallError(refusal.code, refusal.message))
-        self._parts.metrics.refused.labels(refusal.code).inc()
+        self._parts.metrics.refused[refusal.code] += 1
         self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:

@@ -113,7 +113,7 @@ class EngineListener:
         request = cast(AgentRequest, made)
         hand_off = self._handed_off(request)
         if hand_off is None:
-            self._parts.metrics.not_handed_off.inc()
+            self._parts.metrics.not_handed_off += 1
             logger.warning("a connection to the engine that was not handed off was closed")
             agent = AgentSide(request)
             agent.cut()
@@ -139,8 +139,7 @@ class EngineListener:
         else:
             provider = policy.plain_provider(target.host, target.port)
         if provider is not None:
-            with self._parts.metrics.in_flight.track_inprogress():
-                return await Call(self._parts, request, target, provider, hand_off).run()
+            return await Call(self._parts, request, target, provider, hand_off).run()
         if target.scheme == "https":  # policy changed under an open connection
             return self._refuse(request, misdirected(target.host, hand_off.tls_name))
         if hand_off.destination:
@@ -148,7 +147,7 @@ class EngineListener:
         return await forward(self._parts, request, target)
 
     def _refuse(self, request: AgentRequest, refusal: Refusal) -> web.StreamResponse:
-        self._parts.metrics.refused.labels(refusal.code).inc()
+        self._parts.metrics.refused[refusal.code] += 1
         agent = AgentSide(request)
         agent.keep_alive = not request.body_exists and agent.keep_alive
         agent.refuse(refusal)

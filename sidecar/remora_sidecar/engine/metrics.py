@@ -1,6 +1,23 @@
-"""What Prometheus may scrape about calls; nothing of their content."""
+"""What Prometheus may scrape about calls; nothing of their content.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+Counted in plain numbers, which only the loop's thread touches, and made into Prometheus'
+families at a scrape: its own counters take a lock for each step, several for each call.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from remora.records import CallRecord, EndReason
 
@@ -8,77 +25,130 @@ _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OVERHEAD_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 1)
 
 
-class EngineMetrics:
-    """Counters of one engine, in a registry of their own."""
+@dataclass(slots=True)
+class _Spread:
+    """How values lie between bounds."""
+
+    bounds: Sequence[float]
+    total: float = 0.0
+    _counts: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Counts below each bound, as the exposition format wants them."""
+        names = [*map(floatToGoString, self.bounds), "+Inf"]
+        below, buckets = 0, []
+        for name, count in zip(names, self._counts, strict=True):
+            below += count
+            buckets.append((name, float(below)))
+        return buckets
+
+
+class EngineMetrics(Collector):
+    """Figures of one engine, in a registry of their own.
+
+    Attributes:
+        registry: What is scraped.
+        refused: Requests that could not be carried, by code.
+        not_handed_off: Connections to the engine that the interceptor never made.
+        in_flight: Calls being carried.
+    """
 
     def __init__(self) -> None:
-        """Make every metric."""
+        """Start at zero."""
+        self.refused: Counter[str] = Counter()
+        self.not_handed_off = 0
+        self.in_flight = 0
+        self._calls: Counter[tuple[str, str, str]] = Counter()
+        self._tokens: Counter[tuple[str, str]] = Counter()
+        self._unread: Counter[str] = Counter()
+        self._opaque = 0
+        self._latency: dict[str, _Spread] = {}
+        self._overhead = _Spread(_OVERHEAD_BUCKETS)
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            "remora_calls",
-            "Calls recorded.",
-            ["provider", "operation", "outcome"],
-            registry=self.registry,
-        )
-        self._tokens = Counter(
-            "remora_tokens",
-            "Tokens that providers stated.",
-            ["provider", "type"],
-            registry=self.registry,
-        )
-        self._latency = Histogram(
-            "remora_call_duration_seconds", "From request head to the end of the answer.",
-            ["provider"], buckets=_LATENCY_BUCKETS, registry=self.registry,
-        )  # fmt: skip
-        self._overhead = Histogram(
-            "remora_overhead_seconds", "Time in Remora, not waiting for provider or agent.",
-            buckets=_OVERHEAD_BUCKETS, registry=self.registry,
-        )  # fmt: skip
-        self._unread = Counter(
-            "remora_usage_unreadable", "Successful calls whose usage could not be read.",
-            ["provider"], registry=self.registry,
-        )  # fmt: skip
-        self._opaque = Counter(
-            "remora_opaque",
-            "Calls and connections relayed or blocked unread.",
-            registry=self.registry,
-        )
-        self.refused = Counter(
-            "remora_requests_refused",
-            "Requests that could not be carried.",
-            ["code"],
-            registry=self.registry,
-        )
-        self.not_handed_off = Counter(
-            "remora_connections_not_handed_off",
-            "Connections to the engine that the interceptor never made.",
-            registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            "remora_calls_in_flight", "Calls being carried.", registry=self.registry
-        )
-        self._children: dict[tuple[str, str, str], Counter] = {}
+        self.registry.register(self)
 
     def count(self, record: CallRecord) -> None:
         """Count one record."""
-        key = (record.provider, record.operation, _outcome(record))
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._calls.labels(*key)
-        child.inc()
-        self._latency.labels(record.provider).observe(record.latency_s)
+        provider = record.provider
+        self._calls[provider, record.operation, _outcome(record)] += 1
+        latency = self._latency.get(provider)
+        if latency is None:
+            latency = self._latency[provider] = _Spread(_LATENCY_BUCKETS)
+        latency.add(record.latency_s)
         if record.overhead_s is not None:
-            self._overhead.observe(record.overhead_s)
-        self._count_usage(record)
-        if record.opaque:
-            self._opaque.inc()
-
-    def _count_usage(self, record: CallRecord) -> None:
+            self._overhead.add(record.overhead_s)
+        self._opaque += record.opaque
         if record.usage is not None:
-            self._tokens.labels(record.provider, "input").inc(record.usage.input_tokens or 0)
-            self._tokens.labels(record.provider, "output").inc(record.usage.output_tokens or 0)
+            self._tokens[provider, "input"] += record.usage.input_tokens or 0
+            self._tokens[provider, "output"] += record.usage.output_tokens or 0
         elif record.error is not None and record.error.type == "usage_unreadable":
-            self._unread.labels(record.provider).inc()
+            self._unread[provider] += 1
+
+    def collect(self) -> Iterable[Metric]:
+        """Give Prometheus' families."""
+        yield _counter(
+            "remora_calls", "Calls recorded.", ("provider", "operation", "outcome"), self._calls
+        )
+        yield _counter(
+            "remora_tokens", "Tokens that providers stated.", ("provider", "type"), self._tokens
+        )
+        yield _counter(
+            "remora_usage_unreadable",
+            "Successful calls whose usage could not be read.",
+            ("provider",),
+            {(provider,): count for provider, count in self._unread.items()},
+        )
+        yield _counter(
+            "remora_requests_refused",
+            "Requests that could not be carried.",
+            ("code",),
+            {(code,): count for code, count in self.refused.items()},
+        )
+        yield CounterMetricFamily(
+            "remora_opaque", "Calls and connections relayed or blocked unread.", self._opaque
+        )
+        yield CounterMetricFamily(
+            "remora_connections_not_handed_off",
+            "Connections to the engine that the interceptor never made.",
+            self.not_handed_off,
+        )
+        yield GaugeMetricFamily("remora_calls_in_flight", "Calls being carried.", self.in_flight)
+        yield from self._spreads()
+
+    def _spreads(self) -> Iterable[Metric]:
+        latency = HistogramMetricFamily(
+            "remora_call_duration_seconds",
+            "From request head to the end of the answer.",
+            labels=("provider",),
+        )
+        for provider, spread in self._latency.items():
+            latency.add_metric((provider,), spread.buckets(), spread.total)
+        yield latency
+        yield HistogramMetricFamily(
+            "remora_overhead_seconds",
+            "Time in Remora, not waiting for provider or agent.",
+            self._overhead.buckets(),
+            self._overhead.total,
+        )
+
+
+def _counter(
+    name: str,
+    help_text: str,
+    labels: Sequence[str],
+    counts: "Counter[tuple[str, str, str]] | Counter[tuple[str, str]] | dict[tuple[str], int]",
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for values, count in list(counts.items()):
+        family.add_metric(values, count)
+    return family
 
 
 def _outcome(record: CallRecord) -> str:

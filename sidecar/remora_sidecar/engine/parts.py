@@ -1,7 +1,7 @@
 """What every call needs of the engine around it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from remora.clock import Clock
 from remora.records import Origin
@@ -11,8 +11,10 @@ from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.upstream import Upstream
-from remora_sidecar.model.handoff import HandOffTable
+from remora_sidecar.model.handoff import HandOff, HandOffTable
 from remora_sidecar.policy import PolicySnapshot
+
+_KEPT_ORIGINS = 1024
 
 DialGuard = Callable[[str, int], str | None]
 
@@ -43,3 +45,14 @@ class EngineParts:
     answer_headers: bool
     stopping: bool = False
     tasks: TaskOwner = field(default_factory=lambda: TaskOwner("engine"))
+    _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
+
+    def origin_of(self, hand_off: HandOff) -> Origin:
+        """Say where a connection's calls are made."""
+        key = (hand_off.mode, hand_off.destination)
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = replace(self.origin, mode=key[0], original_destination=key[1])
+            if len(self._origins) < _KEPT_ORIGINS:
+                self._origins[key] = origin
+        return origin

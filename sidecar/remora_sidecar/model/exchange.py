@@ -41,7 +41,9 @@ def header(headers: Headers, name: bytes) -> str | None:
         headers: The fields.
         name: Lower-case name.
     """
+    length = len(name)
     for key, value in headers:
-        if key.lower() == name:
+        # Most fields differ in length: this is asked several times for every call.
+        if len(key) == length and key.lower() == name:
             return value.decode("latin-1")
     return None
