@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def command(context: click.Context, *, ready_json: bool) -> None:
         return
     from remora_aggregator.settings import read_settings
 
+    switch_off_core_dumps()
     try:
         asyncio.run(_serve(read_settings(), ready_json))
     except ConfigError as error:

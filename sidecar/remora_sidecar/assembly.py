@@ -134,7 +134,10 @@ def load_policy(settings: SidecarSettings) -> PolicySnapshot:
     """Read and compile the policy documents; raises ConfigError with every problem."""
     texts = {} if settings.policy is None else read_policy_files(settings.policy)
     preset = None if settings.preset == "none" else settings.preset
-    return snapshot_from_documents(load_documents(texts), settings.labels, preset)
+    snapshot = snapshot_from_documents(load_documents(texts), settings.labels, preset)
+    for note in snapshot.effective.notes:
+        logger.warning("%s", note)
+    return snapshot
 
 
 async def _build(

@@ -26,7 +26,7 @@ def read_policy_files(path: Path) -> dict[str, str]:
     problems: list[Problem] = []
     for file in _policy_files(path):
         try:
-            texts[str(file)] = _text(file)
+            texts[str(file)] = _text(file, in_folder=file != path)
         except (OSError, ValueError) as error:
             problems.append(Problem(str(file), _reason(error)))
     if problems:
@@ -50,7 +50,10 @@ def _is_policy(file: Path) -> bool:
     return file.suffix in _SUFFIXES and not file.name.startswith(".") and not file.is_dir()
 
 
-def _text(file: Path) -> str:
+def _text(file: Path, *, in_folder: bool) -> str:
+    # A pipe that the user names (process substitution) ends; one that lies about may never.
+    if in_folder and file.exists() and not file.is_file():
+        raise ValueError("is not a regular file")
     with file.open("rb") as stream:
         content = stream.read(_MAX_FILE_BYTES + 1)
     if len(content) > _MAX_FILE_BYTES:

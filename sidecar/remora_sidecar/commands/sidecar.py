@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
 from remora.tasks import TaskOwner
 
@@ -30,6 +31,7 @@ def command(ready_json: bool) -> None:
     from remora_sidecar.logs import configure_logs
     from remora_sidecar.settings import read_settings
 
+    switch_off_core_dumps()
     try:
         settings = read_settings()
         configure_logs(settings.log_level)
