@@ -85,58 +85,6 @@ def test_a_document_of_what_is_enforced_is_taken():
     assert documents.providers[0].spec.hosts == ("*.llm.example.com",)
 
 
-@pytest.mark.parametrize(
-    ("text", "where", "what"),
-    [
-        (HEAD + "spec: {capure: full}", "4:8 spec.capure", "did you mean 'capture'"),
-        (HEAD + "spec: {capture: everything}", "4:8 spec.capture", "should be 'metadata'"),
-        (HEAD + "spec: {capture: redacted}", "4:8 spec.capture", "not supported yet"),
-        (HEAD + "spec: {opaque: maybe}", "4:8 spec.opaque", "should be 'allow'"),
-        (HEAD + "spec: {intercept: [opnai]}", "4:20 spec.intercept[0]", "mean 'openai'"),
-        (HEAD + "spec: {intercept: [openai, openai]}", "4:1 spec", "more than once"),
-        (HEAD + "spec: {intercept: openai}", "4:8 spec.intercept", "should be a list"),
-        (HEAD + "spec: {priority: high}", "4:8 spec.priority", "whole number"),
-        (HEAD + "spec: {selector: {matchLabels: {app: 1}}}", "4:33", "should be text"),
-        (HEAD + "spec: {routes: [{name: r}]}", "4:8 spec.routes", "not supported yet"),
-        (HEAD + "spec: {capture: full, capture: full}", "4:23 spec.capture", "stands twice"),
-        (HEAD.replace("v1alpha1", "v9"), "1:1 apiVersion", "remora.dev/v1alpha1"),
-        (HEAD.replace("LLMPolicy", "LLMPolcy"), "2:1 kind", "mean 'LLMPolicy'"),
-        (HEAD.replace("{name: p}", "{}"), "3:1 metadata.name", "is required"),
-        (HEAD.replace("name: p", "name: Not_OK"), "3:12 metadata.name", "should"),
-        (HEAD.replace("metadata", "metdata"), "3:1 metdata", "mean 'metadata'"),
-        ("just text", "1:1", "mapping"),
-        ("- a\n- b\n", "1:1", "mapping"),
-        ("a: [1, 2\n", "policy.yaml:2", "not YAML"),
-        ("a:\n\t- b\n", "policy.yaml:2", "a tab"),
-        (HEAD + "spec: {<<: {capture: full}}", "4:8", "'<<' is not supported"),
-        (PROVIDER + "spec: {hosts: [api.openai.com], dialects: [openai-chat]}",
-         "4:16 spec.hosts[0]", "built-in provider 'openai'"),
-        (PROVIDER + "spec: {hosts: ['*.openai.com'], dialects: [openai-chat]}",
-         "4:16 spec.hosts[0]", "built-in provider 'openai'"),
-        (PROVIDER + "spec: {hosts: ['*.co.uk'], dialects: [openai-chat]}",
-         "4:16 spec.hosts[0]", "wider than one registrable domain"),
-        (PROVIDER + "spec: {hosts: ['api-*.example.com'], dialects: [openai-chat]}",
-         "4:16 spec.hosts[0]", "only a leading '*.'"),
-        (PROVIDER + "spec: {hosts: ['https://x.example'], dialects: [openai-chat]}",
-         "4:16 spec.hosts[0]", "without scheme"),
-        (PROVIDER + "spec: {hosts: [10.0.0.1], dialects: [openai-chat]}",
-         "4:1 spec", "host's name"),
-        (PROVIDER + "spec: {hosts: [a.example], dialects: [morse]}",
-         "4:39 spec.dialects[0]", "no such dialect"),
-        (PROVIDER + "spec: {hosts: [], dialects: [openai-chat]}", "4:8 spec.hosts", "not be empty"),
-        (PROVIDER + "spec: {hosts: [a.example], ports: [0], dialects: [openai-chat]}",
-         "4:36 spec.ports[0]", "greater than or equal to 1"),
-        (PROVIDER.replace("mine", "openai") + "spec: {hosts: [a.example], dialects: [openai-chat]}",
-         "3:12 metadata.name", "built in"),
-        (HEAD + "---\n" + HEAD, "7:12 metadata.name", "already"),
-    ],
-    ids=lambda value: value[-40:] if "\n" in value else None,
-)  # fmt: skip
-def test_what_is_wrong_is_said_with_its_place(text, where, what):
-    problems = _problems(text)
-    assert any(where in problem and what in problem for problem in problems), problems
-
-
 def test_every_problem_of_every_file_is_said_at_once():
     with pytest.raises(ConfigError) as refusal:
         load_documents(

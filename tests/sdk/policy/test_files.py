@@ -1,5 +1,8 @@
 """Policy files on disk, as people and Kubernetes lay them."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from remora.errors import ConfigError
@@ -52,3 +55,20 @@ def test_a_file_that_is_too_large_is_not_read_into_memory(tmp_path):
         stream.truncate(1 << 30)
     with pytest.raises(ConfigError, match="larger"):
         read_policy_files(file)
+
+
+def test_a_pipe_in_a_folder_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml: is not a regular file"):
+        read_policy_files(tmp_path)
+
+
+def test_a_pipe_that_is_named_is_read(tmp_path):
+    reader, writer = os.pipe()
+    os.write(writer, b"a: 1")
+    os.close(writer)
+    try:
+        texts = read_policy_files(Path(f"/dev/fd/{reader}"))
+    finally:
+        os.close(reader)
+    assert list(texts.values()) == ["a: 1"]
