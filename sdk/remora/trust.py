@@ -83,7 +83,7 @@ def agent_environment(
         bypass: More hosts to reach without the proxy, in the form of ``NO_PROXY``.
     """
     plan = _Plan({name: value for name, value in existing.items() if value})
-    needs_ours = f"programs that read it trust Remora only if it includes {trust_dir / CA_FILE}"
+    needs_ours = f"who reads such a file trusts Remora only if it includes {trust_dir / CA_FILE}"
     for name, file in TRUST_VARIABLES.items():
         plan.set(name, str(trust_dir / file), needs_ours)
     java = [_java_trust(trust_dir)]

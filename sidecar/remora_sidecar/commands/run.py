@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,14 +67,24 @@ def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> 
         session_id = str(session["session_id"])
         control.hold(session_id)
         plan = agent_environment(Path(addresses.trust_dir), str(session["proxy_url"]), environment)
-        for name, reason in plan.kept:
-            click.echo(f"remora: {name} is set already and left alone: {reason}", err=True)
+        _report_kept(plan.kept)
         started = time.monotonic()
         exit_code = run_program(program, {**environment, **plan.added})
         if not no_summary:
             wall_s = time.monotonic() - started
             print_summary(_settled(control, session_id), wall_s)
     return exit_code
+
+
+def _report_kept(kept: Sequence[tuple[str, str]]) -> None:
+    """Say once for each consequence which variables were left as the caller set them."""
+    names: dict[str, list[str]] = {}
+    for name, reason in kept:
+        names.setdefault(reason, []).append(name)
+    for reason, which in names.items():
+        are = "is" if len(which) == 1 else "are"
+        text = f"remora: {', '.join(which)} {are} set already and left alone: {reason}"
+        click.echo(text, err=True)
 
 
 def run_program(program: tuple[str, ...], environment: Mapping[str, str]) -> int:

@@ -47,7 +47,9 @@ def test_other_hosts_are_nobodys(host):
     assert BUILTIN.match_tls(host) is None
 
 
-@pytest.mark.parametrize(("port", "provider"), [(11434, "ollama"), (1234, "lm-studio"), (8000, None)])
+@pytest.mark.parametrize(
+    ("port", "provider"), [(11434, "ollama"), (1234, "lm-studio"), (8000, None)]
+)
 def test_local_servers_are_known_by_their_port(port, provider):
     found = BUILTIN.match_plain("localhost", port)
     assert (found.name if found else None) == provider
