@@ -82,6 +82,50 @@ async def test_a_program_is_intercepted_and_summed_up(laptop):
     assert "1 call" in ended.stderr
 
 
+BODY = '{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
+OPENAI = """
+import openai
+client = openai.OpenAI(api_key="sk-x")
+messages = [{"role": "user", "content": "hi"}]
+print(client.chat.completions.create(model="gpt-4o-mini", messages=messages).model)
+"""
+AIOHTTP = """
+import aiohttp, asyncio, sys
+async def main():
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        answer = await session.post(sys.argv[1], data=sys.argv[2])
+        print((await answer.json())["model"])
+asyncio.run(main())
+"""
+URL = f"https://{HOST}/v1/chat/completions"
+CLIENTS = {
+    "curl": ["curl", "-sS", "--fail", URL, "-d", BODY],
+    "openai": [sys.executable, "-c", OPENAI],
+    "aiohttp": [sys.executable, "-c", AIOHTTP, URL, BODY],
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_clients_of_the_field_are_intercepted_by_their_environment_alone(laptop, client):
+    ended = await laptop.run("--", *CLIENTS[client])
+    assert ended.returncode == 0, ended.stderr
+    assert "gpt-4o-mini" in ended.stdout
+    assert "1 call in" in ended.stderr
+
+
+async def test_calls_of_a_client_that_sends_no_session_are_told_of(laptop):
+    code = (
+        "import os, re, subprocess, sys\n"
+        "bare = re.sub('//.*@', '//', os.environ['HTTPS_PROXY'])\n"
+        "os.environ['HTTPS_PROXY'] = os.environ['https_proxy'] = bare\n"
+        "sys.exit(subprocess.call(sys.argv[1:]))\n"
+    )
+    ended = await laptop.run("--", *_python(code, *CLIENTS["curl"]))
+    assert ended.returncode == 0, ended.stderr
+    assert "1 call came without this run's session" in ended.stderr
+    assert "--session default" in ended.stderr
+
+
 async def test_the_exit_code_is_the_programs(laptop):
     ended = await laptop.run("--", *_python(CALL, "7"))
     assert ended.returncode == 7

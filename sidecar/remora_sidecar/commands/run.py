@@ -55,10 +55,11 @@ def _fail(what: str, why: str) -> None:
 
 
 def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> int:
+    from remora.ids import DEFAULT_SESSION_ID
     from remora.trust import agent_environment
     from remora_sidecar.commands.control_client import ControlClient
     from remora_sidecar.commands.local_sidecar import current_environment, find_or_start
-    from remora_sidecar.commands.run_summary import print_summary
+    from remora_sidecar.commands.run_summary import call_count, print_summary
 
     environment = current_environment()
     addresses, _ = find_or_start(environment)
@@ -68,11 +69,14 @@ def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> 
         control.hold(session_id)
         plan = agent_environment(Path(addresses.trust_dir), str(session["proxy_url"]), environment)
         _report_kept(plan.kept)
+        strangers = call_count(control.read_session(DEFAULT_SESSION_ID))
         started = time.monotonic()
         exit_code = run_program(program, {**environment, **plan.added})
         if not no_summary:
             wall_s = time.monotonic() - started
-            print_summary(_settled(control, session_id), wall_s)
+            session = _settled(control, session_id)
+            strangers = call_count(control.read_session(DEFAULT_SESSION_ID)) - strangers
+            print_summary(session, wall_s, strangers)
     return exit_code
 
 

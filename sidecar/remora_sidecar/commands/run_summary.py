@@ -8,18 +8,36 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from remora.cli.figures import money, seconds
+from remora.cli.figures import money, plural, seconds
 
 
-def print_summary(session: Mapping[str, Any], wall_s: float) -> None:
-    """Print a session's totals to stderr."""
+def call_count(session: Mapping[str, Any]) -> int:
+    """Count a session's calls."""
+    return sum(totals["calls"] for totals in session["models"].values())
+
+
+def print_summary(session: Mapping[str, Any], wall_s: float, strangers: int = 0) -> None:
+    """Print a session's totals to stderr.
+
+    Args:
+        session: As the control listener shows it.
+        wall_s: How long the program ran.
+        strangers: Calls that were made meanwhile under the default session.
+    """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     models: Mapping[str, Mapping[str, Any]] = session["models"]
-    if not models:
+    if strangers:
+        count = plural(strangers, "call")
+        console.print(
+            f"remora: {count} came without this run's session, from clients that send no proxy "
+            "user (Java is one); remora records --session default"
+        )
+    if not models and not strangers:
         console.print(
             f"remora: no LLM call was seen in {wall_s:.1f} s. Programs that ignore proxy variables "
             "pass by; docs/trust.md lists what each runtime needs.",
         )
+    if not models:
         return
     console.print(_table(models))
     console.print(Text(_closing(session, models, wall_s)))
@@ -55,7 +73,7 @@ def _cost(totals: Mapping[str, Any]) -> str:
 def _closing(
     session: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]], wall_s: float
 ) -> str:
-    calls = sum(totals["calls"] for totals in models.values())
+    calls = call_count(session)
     costs = [Decimal(totals["cost_usd"]) for totals in models.values() if totals["cost_usd"]]
     parts = [f"{calls} call{'s' if calls != 1 else ''} in {wall_s:.1f} s"]
     if costs:
