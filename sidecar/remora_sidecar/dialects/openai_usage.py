@@ -46,9 +46,11 @@ _OUTPUT_AUDIO = _in_details(_OUTPUT_DETAILS, "audio_tokens")
 
 
 def _first(usage: Mapping[str, Any], paths: tuple[_Path, ...]) -> int | None:
-    for *outer, name in paths:
-        holder = member(usage, outer[0]) if outer else usage
-        if (figure := count(holder.get(name))) is not None:
+    for path in paths:
+        if path[0] not in usage:  # most are not: this is asked often for every call
+            continue
+        holder = usage if len(path) == 1 else member(usage, path[0])
+        if (figure := count(holder.get(path[-1]))) is not None:
             return figure
     return None
 
