@@ -12,6 +12,7 @@ from typing import Any, Never
 import click
 
 from remora import __version__
+from remora.cli.extras import missing_packages
 from remora.errors import BadRequest, ConfigError, RemoraError, Unavailable
 
 GROUP = "remora.commands"
@@ -39,6 +40,9 @@ EXTRAS = {
 }
 """Which extra brings a part."""
 
+OWN_EXTRAS = {"netinit": "", "demo": "sidecar,aggregator,demo"}
+"""Commands that need less than their part's extra, or more."""
+
 
 class Commands(click.Group):
     """The commands that are registered, loaded one at a time."""
@@ -63,13 +67,37 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what is known of them, without loading any."""
-        rows = [(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        entries = {entry.name: entry for entry in _entries()}
+        rows = [(name, _summary(entries[name])) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, which imports its part only now; say so if the part is missing."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            entry = next((e for e in _entries() if e.name == ctx.invoked_subcommand), None)
+            if entry is None:
+                raise
+            _fail(ctx, entry.name, _missing(entry, error))
 
 
 def _entries() -> Iterable[EntryPoint]:
     return entry_points(group=GROUP)
+
+
+def _extra(entry: EntryPoint) -> str:
+    """Return the extras that a command needs; empty: none of ours, or none at all."""
+    own = OWN_EXTRAS.get(entry.name)
+    return EXTRAS.get(entry.module.partition(".")[0], "") if own is None else own
+
+
+def _summary(entry: EntryPoint) -> str:
+    summary, extra = SUMMARIES.get(entry.name, ""), _extra(entry)
+    if any(missing_packages(name) for name in extra.split(",")):
+        return f"{summary} (not installed: pip install 'remora[{extra}]')"
+    return summary
 
 
 def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> str:
@@ -78,7 +106,7 @@ def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> str:
     Raises:
         ModuleNotFoundError: It is a module of ours that should be there: a bug.
     """
-    extra = EXTRAS.get(entry.module.partition(".")[0], "")
+    extra = _extra(entry)
     if not extra or (error.name or "").startswith("remora"):
         raise error
     return f"needs {error.name}, which is not installed: pip install 'remora[{extra}]'"

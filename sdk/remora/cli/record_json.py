@@ -119,6 +119,12 @@ def _body(body: Body | None) -> dict[str, Any] | None:
     }
 
 
+def known_tokens(row: UsageRow, figure: str) -> int | None:
+    """Return a sum of tokens; None where it is nothing and calls' usage could not be read."""
+    number: int = getattr(row, figure)
+    return None if number == 0 and row.unread_usage_calls else number
+
+
 def usage_json(row: UsageRow, group_by: Sequence[UsageDimension]) -> dict[str, Any]:
     """Show one group's sums."""
     names = [dimension.name.lower() for dimension in group_by]
@@ -129,11 +135,11 @@ def usage_json(row: UsageRow, group_by: Sequence[UsageDimension]) -> dict[str, A
         "cached_calls": row.cached_calls,
         "unread_usage_calls": row.unread_usage_calls,
         "unpriced_calls": row.unpriced_calls,
-        "input_tokens": row.input_tokens,
-        "output_tokens": row.output_tokens,
-        "cache_read_tokens": row.cache_read_tokens,
-        "cache_write_tokens": row.cache_write_tokens,
-        "reasoning_tokens": row.reasoning_tokens,
+        "input_tokens": known_tokens(row, "input_tokens"),
+        "output_tokens": known_tokens(row, "output_tokens"),
+        "cache_read_tokens": known_tokens(row, "cache_read_tokens"),
+        "cache_write_tokens": known_tokens(row, "cache_write_tokens"),
+        "reasoning_tokens": known_tokens(row, "reasoning_tokens"),
         "cost_usd": None if row.cost_usd is None else _money(row.cost_usd),
         "latency_sum_s": row.latency_sum_s,
     }

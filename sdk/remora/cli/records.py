@@ -1,7 +1,6 @@
 """`remora records`: list recorded calls, or follow them."""
 
 import json
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,17 @@ if TYPE_CHECKING:
     from remora.records import StoredRecord
 
 DEFAULT_LIMIT = 50
-_RETRY_S = 1.0
 
 
 @click.command(name="records")
 @click.argument("call_id", required=False)
 @click.option("--follow", "-f", is_flag=True, help="Go on with the calls that are made from now.")
-@click.option("--limit", "-n", type=click.IntRange(min=0), default=DEFAULT_LIMIT,
-              show_default=True, help="The newest so many; 0: all.")  # fmt: skip
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=0),
+    help="The newest so many; 0: all. Default: 50; with --follow all since --since.",
+)
 @click.option("--wide", "-w", is_flag=True, help="Add session, task and call id.")
 @click.option("--bodies", is_flag=True, help="With --json: what policy kept of bodies.")
 @filter_options
@@ -33,7 +35,7 @@ def command(
     *,
     call_id: str | None,
     follow: bool,
-    limit: int,
+    limit: int | None,
     wide: bool,
     bodies: bool,
     asked: Asked,
@@ -52,6 +54,7 @@ def command(
     if follow:
         _follow(target, wanted, show, limit, with_bodies=bodies)
         return
+    limit = DEFAULT_LIMIT if limit is None else limit
     count = _list(target, wanted, show, limit, with_bodies=bodies or bool(call_id))
     if count == 0:
         click.echo(f"remora records: {_nothing(call_id, target.address)}", err=True)
@@ -130,36 +133,23 @@ def _newest(
 
 
 def _follow(
-    target: "AggregatorTarget", wanted: "RecordFilter", show: _Shown, limit: int, *,
+    target: "AggregatorTarget", wanted: "RecordFilter", show: _Shown, limit: int | None, *,
     with_bodies: bool,
 ) -> None:  # fmt: skip
-    """Show the newest records and then all that come, over restarts of the aggregator."""
-    cursor = ""
-    with_earlier = bool(limit and limit != DEFAULT_LIMIT)
-    is_down = False
-    while True:
-        from remora.client.records import RecordClient
-        from remora.errors import Unavailable
+    """Show all that come; before them the earlier ones, where some are asked for."""
+    from remora.cli.follow import follow
+    from remora.client.records import RecordClient
 
-        try:
-            with RecordClient(target) as client:
-                if with_earlier:
-                    for stored in _newest(client, wanted, limit, with_bodies):
-                        show.show(stored)
-                        cursor = stored.cursor
-                    with_earlier = False
-                watch = client.watch(wanted, cursor=cursor, with_bodies=with_bodies)
-                cursor = watch.cursor
-                if is_down:
-                    click.echo("remora records: the aggregator is back", err=True)
-                is_down = False
-                for stored in watch:
-                    show.show(stored)
-                    cursor = stored.cursor
-        except Unavailable as error:
-            if not cursor and not is_down:
-                raise
-            if not is_down:
-                click.echo(f"remora records: {error}; trying again", err=True)
-            is_down = True
-            time.sleep(_RETRY_S)
+    def earlier(client: RecordClient) -> "Iterable[StoredRecord]":
+        if limit is None and not wanted.since_unix_ns:
+            return ()
+        return _newest(client, wanted, limit or 0, with_bodies)
+
+    for stored in follow(
+        lambda: RecordClient(target),
+        wanted,
+        earlier=earlier,
+        say=lambda text: click.echo(f"remora records: {text}", err=True),
+        with_bodies=with_bodies,
+    ):
+        show.show(stored)

@@ -67,14 +67,22 @@ def usage_table(rows: "Sequence[UsageRow]", group_by: "Sequence[UsageDimension]"
             f"{row.calls:,}",
             f"{row.errors:,}" if row.errors else NONE,
             f"{row.cached_calls:,}" if row.cached_calls else NONE,
-            tokens(row.input_tokens),
+            _tokens(row, "input_tokens"),
             tokens(row.cache_read_tokens) if row.cache_read_tokens else NONE,
-            tokens(row.output_tokens),
+            _tokens(row, "output_tokens"),
             cost(row),
             seconds(row.latency_sum_s / row.calls) if row.calls else NONE,
             style="bold" if keys[0] == "total" and row is not rows[-1] else "",
         )
     return table
+
+
+def _tokens(row: "UsageRow", figure: str) -> str:
+    from remora.cli.figures import UNKNOWN, tokens
+    from remora.cli.record_json import known_tokens
+
+    number = known_tokens(row, figure)
+    return UNKNOWN if number is None else tokens(number)
 
 
 def cost(row: "UsageRow") -> str:

@@ -94,6 +94,7 @@ class RecordClient:
             left = None if left is None else left - taken
 
     def _page(self, request: pb.QueryRequest) -> Iterator[StoredRecord]:
+        self._check_open()
         call = self._stub.Query(request)
         try:
             for answer in call:
@@ -113,10 +114,8 @@ class RecordClient:
         request = pb.WatchRequest(
             filter=filters.to_message(wanted), cursor=cursor, without_bodies=not with_bodies
         )
-        try:
-            call = self._stub.Watch(request)
-        except ValueError as error:  # gRPC's word for a channel that was closed
-            raise Unavailable("the client is closed") from error
+        self._check_open()
+        call = self._stub.Watch(request)
         watch = RecordWatch(call, self._target, cursor, self._closed)
         watch.wait_ready()
         return watch
@@ -131,11 +130,16 @@ class RecordClient:
             filter=filters.to_message(wanted),
             group_by=[dimension.value for dimension in group_by],  # type: ignore[misc]  # as above
         )
+        self._check_open()
         try:
             answer = self._stub.Usage(request, timeout=_USAGE_TIMEOUT_S)
         except grpc.RpcError as error:
             raise explain(error, self._target) from error
         return [usages.from_message(row) for row in answer.rows]
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise Unavailable("the client is closed")
 
 
 class RecordWatch(Iterator[StoredRecord]):

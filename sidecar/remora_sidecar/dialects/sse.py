@@ -108,7 +108,10 @@ class EventStream:
         if len(block) <= self._limit:
             return False
         text = block.strip(b"\n")
-        return len(text if self._begun else text.removeprefix(_BOM)) > self._limit
+        if not self._begun:
+            # A byte order mark, or what has come of one, is no part of an event.
+            text = b"" if _BOM.startswith(text) else text.removeprefix(_BOM)
+        return len(text) > self._limit
 
     def _bound_held(self) -> None:
         if not self._skipping:

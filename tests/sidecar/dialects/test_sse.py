@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remora_sidecar.dialects.sse import Event, EventStream
@@ -58,6 +58,7 @@ def test_streams_are_read_as_the_standard_says(data: bytes, events: list[Event])
 
 
 @given(streams, st.lists(st.integers(min_value=0)), st.integers(min_value=1, max_value=30))
+@example(b"\xef\xbb\xbf", [], 1)
 def test_cuts_do_not_matter(data: bytes, places: list[int], limit: int) -> None:
     whole = _read([data], limit)
     assert _read(_by_byte(data), limit) == whole
