@@ -210,3 +210,13 @@ def test_every_link_between_pages_leads_somewhere(page):
     local = [link for link in links if "://" not in link]
 
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_generated_code_runs_with_the_oldest_versions_that_may_be_installed():
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lowest = dict(re.findall(r"^(\w+)>=([\d.]+)", "\n".join(dependencies), re.MULTILINE))
+    grpc = (ROOT / "proto/remora_proto/v1/records_pb2_grpc.py").read_text()
+    messages = (ROOT / "proto/remora_proto/v1/records_pb2.py").read_text()
+
+    assert lowest["grpcio"] == re.search(r"GRPC_GENERATED_VERSION = '([\d.]+)'", grpc)[1]
+    assert lowest["protobuf"] == re.search(r"Protobuf Python Version: ([\d.]+)", messages)[1]
