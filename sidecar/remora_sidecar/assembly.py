@@ -292,5 +292,7 @@ async def _drain(sidecar: Sidecar) -> None:
     """Let calls in flight end, cut the rest, deliver what can be delivered."""
     sidecar.interceptor.stop_listening()
     await sidecar.engine.aclose(sidecar.settings.drain_s)
+    # Unread connections become records as they end, which is to be delivered as well.
+    await sidecar.interceptor.aclose()
     if sidecar.reporter is not None:
         await sidecar.reporter.flush(min(FLUSH_S, sidecar.settings.drain_s))
