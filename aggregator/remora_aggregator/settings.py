@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from remora.client.address import is_on_this_machine
-from remora.errors import ConfigError, Problem
+from remora.setting_problems import config_error
 
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})|unix:/.+")
 
@@ -75,12 +75,4 @@ def read_settings(**overrides: object) -> AggregatorSettings:
     try:
         return AggregatorSettings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
-        problems = [
-            Problem(_variable(detail["loc"]), detail["msg"].removeprefix("Value error, "))
-            for detail in error.errors()
-        ]
-        raise ConfigError(problems) from None
-
-
-def _variable(place: tuple[int | str, ...]) -> str:
-    return f"REMORA_AGGREGATOR_{str(place[0]).upper()}" if place else "settings"
+        raise config_error(error, prefix="REMORA_AGGREGATOR_") from None

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from remora.client.address import check_address
-from remora.errors import ConfigError, Problem
+from remora.setting_problems import config_error
 from remora_sidecar.model.connect_to import ConnectTo
 
 NO_AGGREGATOR = "none"
@@ -251,12 +251,4 @@ def read_settings(**overrides: object) -> SidecarSettings:
     try:
         return SidecarSettings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
-        raise ConfigError([_problem(detail) for detail in error.errors()]) from None
-
-
-def _problem(detail: object) -> Problem:
-    assert isinstance(detail, dict)  # noqa: S101 - pydantic's own shape
-    place = detail["loc"]
-    where = f"REMORA_{str(place[0]).upper()}" if place else "settings"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return Problem(where=where, what=message)
+        raise config_error(error) from None

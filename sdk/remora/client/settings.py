@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from remora.client.address import check_address
 from remora.client.target import AggregatorTarget
-from remora.errors import ConfigError, Problem
+from remora.setting_problems import config_error
 
 
 def _address(text: str) -> str:
@@ -57,11 +56,4 @@ def read_client_settings(aggregator: str | None = None) -> ClientSettings:
     try:
         return ClientSettings() if aggregator is None else ClientSettings(aggregator=aggregator)
     except ValidationError as error:
-        raise ConfigError([_problem(detail) for detail in error.errors()]) from None
-
-
-def _problem(detail: ErrorDetails) -> Problem:
-    return Problem(
-        where=f"REMORA_{str(detail['loc'][0]).upper()}",
-        what=str(detail["msg"]).removeprefix("Value error, "),
-    )
+        raise config_error(error) from None

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from remora.errors import ConfigError, Problem
+from remora.setting_problems import config_error
 from remora_sidecar.netinit.ruleset import ALWAYS_REDIRECTED, Address, Network, RedirectSettings
 from remora_sidecar.settings import parse_address
 
@@ -131,7 +130,7 @@ def read_redirect_settings(
     try:
         read = NetworkSettings(**overrides)  # type: ignore[arg-type]  # checked by pydantic
     except ValidationError as error:
-        raise ConfigError([_problem(detail) for detail in error.errors()]) from None
+        raise config_error(error, whole="redirect rules") from None
     return RedirectSettings(
         sidecar_uid=read.sidecar_uid,
         listen_port=read.listen[0][1],
@@ -140,9 +139,3 @@ def read_redirect_settings(
         excluded=read.excluded,
         dns_servers=tuple(dict.fromkeys(dns_servers)),
     )
-
-
-def _problem(detail: ErrorDetails) -> Problem:
-    place = detail["loc"]
-    where = f"REMORA_{str(place[0]).upper()}" if place else "redirect rules"
-    return Problem(where, detail["msg"].removeprefix("Value error, "))
