@@ -2,7 +2,7 @@
 
 For tests, the demo and benchmarks. It plays recorded transcripts and scripted answers over
 TLS (and plain HTTP on the same port), keeps every request byte by byte, and fails in every
-way a provider can. `python -m remora.testing.double` runs it as its own process.
+way a provider can. `python -m remora.testing.double_command` runs it as its own process.
 
     async with ProviderDouble(names=["api.openai.com"]) as double:
         double.script(Answer(body=b"hello", fault=Fault(FaultKind.RESET, 3)))
@@ -231,9 +231,3 @@ class ProviderDouble:
         for condition, come_true in self._waiting:
             if not come_true.done() and condition():
                 come_true.set_result(None)
-
-
-if __name__ == "__main__":
-    from remora.testing.double_command import main
-
-    main()

@@ -1,4 +1,4 @@
-"""`python -m remora.testing.double`: the provider double as a process of its own."""
+"""`python -m remora.testing.double_command`: the provider double as a process of its own."""
 
 import asyncio
 import json
@@ -55,3 +55,7 @@ def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
     partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -59,7 +59,7 @@ def demo_servers(folder: Path, environment: Mapping[str, str]) -> Iterator[DemoS
 
 def _double_command(ca_file: Path) -> list[str]:
     options = ["--tls-name", PROVIDER_HOST, "--ca-out", str(ca_file), "--token-delay", "0.02"]
-    return [sys.executable, "-P", "-m", "remora.testing.double", "--ready-json", *options]
+    return [sys.executable, "-P", "-m", "remora.testing.double_command", "--ready-json", *options]
 
 
 def _aggregator(folder: Path) -> dict[str, str]:

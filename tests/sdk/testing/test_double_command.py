@@ -11,7 +11,7 @@ from remora.testing.server_process import ServerProcess
 
 def test_the_command_serves_tls_under_its_names_and_says_where(tmp_path: Path):
     ca_file = tmp_path / "ca.pem"
-    command = [sys.executable, "-P", "-m", "remora.testing.double", "--ready-json"]
+    command = [sys.executable, "-P", "-m", "remora.testing.double_command", "--ready-json"]
     command += ["--tls-name", "localhost", "--ca-out", str(ca_file)]
     with ServerProcess("the double", command, os.environ, tmp_path / "log") as double:
         host, _, port = double.ready["address"].rpartition(":")
