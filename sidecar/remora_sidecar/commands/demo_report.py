@@ -1,12 +1,11 @@
 """What the demo shows: a line for each call, and the bill. Pure."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 
-from rich.table import Table
 from rich.text import Text
 
-from remora.cli.figures import clipped, money, seconds
+from remora.cli.figures import clipped, money, plural, seconds
+from remora.cli.usage import cost, total
 from remora.client.usage import UsageRow
 from remora.records import CallRecord, EndReason
 
@@ -69,39 +68,20 @@ def _tokens(record: CallRecord) -> str:
     return "→".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
 
 
-def usage_table(rows: Sequence[UsageRow]) -> Table:
-    """Show the sums by model."""
-    table = Table(title="What it cost", title_justify="left", box=None, pad_edge=False)
-    table.add_column("model")
-    for name in ("calls", "errors", "tokens in", "tokens out", "cost"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
-            row.keys[0] or "?",
-            str(row.calls),
-            str(row.errors or "-"),
-            f"{row.input_tokens:,}",
-            f"{row.output_tokens:,}",
-            _cost(row),
-        )
-    return table
+def closing(rows: Sequence[UsageRow], wall_s: float, command: str) -> str:
+    """Say the sum, and what to try next.
 
-
-def _cost(row: UsageRow) -> str:
-    unknown = "unknown" if row.unpriced_calls or row.unread_usage_calls else ""
-    known = money(row.cost_usd) if row.cost_usd is not None else ""
-    return " + ".join(part for part in (known, unknown) if part) or "-"
-
-
-def closing(rows: Sequence[UsageRow], wall_s: float) -> str:
-    """Say the sum, and what to try next."""
-    calls = sum(row.calls for row in rows)
-    total = sum((row.cost_usd for row in rows if row.cost_usd is not None), Decimal(0))
+    Args:
+        rows: What was used.
+        wall_s: How long it took.
+        command: How `remora` is called from here.
+    """
+    whole = total(rows)
     return (
-        f"{calls} calls in {wall_s:.1f} s, {money(total)} in all. "
+        f"{plural(whole.calls, 'call')} in {wall_s:.1f} s, {cost(whole)} in all. "
         "The agent's code and key were not touched.\n\n"
         "Next, with an agent of yours:\n"
-        "  [bold]remora aggregator &[/]\n"
-        "  [bold]remora run -- python your_agent.py[/]\n"
-        "  [bold]remora records[/] and [bold]remora usage[/]"
+        f"  [bold]{command} aggregator &[/]\n"
+        f"  [bold]{command} run -- python your_agent.py[/]\n"
+        f"  [bold]{command} records[/] and [bold]{command} usage[/]"
     )

@@ -1,5 +1,7 @@
 """The demo's story: an agent runs, its calls appear as they are recorded, the bill comes."""
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,13 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from remora.cli.usage import usage_table
 from remora.client.filter import RecordFilter
 from remora.client.records import RecordClient, RecordWatch
 from remora.client.target import AggregatorTarget
+from remora.client.usage import UsageDimension
 from remora.errors import RemoraError, Unavailable
 from remora.trust import TRUST_VARIABLES, agent_environment
 from remora_sidecar.commands.control_client import ControlClient
-from remora_sidecar.commands.demo_report import call_line, closing, heading, usage_table
+from remora_sidecar.commands.demo_report import call_line, closing, heading
 from remora_sidecar.commands.demo_servers import DemoServers, demo_servers
 
 _AGENT_LIMIT_S = 120.0
@@ -68,11 +72,19 @@ def _follow_agent(console: Console, servers: DemoServers, environment: Mapping[s
         wall_s = time.monotonic() - started
         rows = records.usage(wanted)
         console.print()
-        console.print(usage_table(rows))
-        console.print(closing(rows, wall_s))
+        console.print(usage_table(rows, [UsageDimension.MODEL]))
+        console.print(closing(rows, wall_s, _own_command()))
         if code != 0:
             console.print(f"[red]The agent failed (exit code {code}); what it said is above.[/]")
     return code
+
+
+def _own_command() -> str:
+    """How the command is called from here: `make demo` leaves it in an environment of its own."""
+    own = Path(sys.argv[0])
+    if own.name != "remora" or shutil.which("remora") == str(own):
+        return "remora"
+    return os.path.relpath(own)
 
 
 def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
