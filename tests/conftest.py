@@ -1,10 +1,13 @@
 """Fixtures that several parts' tests share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from remora.testing.network import Network, simulated_network, why_not
+from remora.testing.transcripts import Transcript, find_corpus, load_transcripts
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +34,12 @@ def network(namespaces_work: None) -> Iterator[Network]:
     """
     with simulated_network() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def chat_transcripts() -> list[Transcript]:
+    """Every recorded openai-chat exchange; skips where there is no corpus."""
+    folder = find_corpus(os.environ.get("REMORA_CORPUS", ""), Path(__file__).parents[1])
+    if folder is None:
+        pytest.skip("no recorded exchanges: set REMORA_CORPUS to their folder")
+    return load_transcripts(folder, "openai-chat")

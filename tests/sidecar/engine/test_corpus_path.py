@@ -1,6 +1,5 @@
 """Every recorded openai-chat exchange, through the whole sidecar over real TLS."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from remora.providers import ProviderRegistry
 from remora.records import CallRecord, EndReason
 from remora.testing.double_answer import Answer, RandomCuts, answer_of
 from remora.testing.raw_agent import RawAgent, RawAnswer
-from remora.testing.transcripts import Transcript, find_corpus, load_transcripts
+from remora.testing.transcripts import Transcript
 
 _FIGURES = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -25,20 +24,12 @@ spec: {{hosts: ["{host}"], ports: [{port}], tls: {tls}, dialects: [openai-chat]}
 """
 
 
-@pytest.fixture(scope="module")
-def transcripts() -> list[Transcript]:
-    folder = find_corpus(os.environ.get("REMORA_CORPUS", ""), Path(__file__).parents[3])
-    if folder is None:
-        pytest.skip("no recorded exchanges: set REMORA_CORPUS to their folder")
-    return load_transcripts(folder, "openai-chat")
-
-
 @pytest.fixture
-def policy(transcripts, tmp_path) -> Path:
+def policy(chat_transcripts, tmp_path) -> Path:
     """Providers for the hosts in the recordings that nobody ships."""
     file = tmp_path / "providers.yaml"
     documents, seen = [], set()
-    for transcript in transcripts:
+    for transcript in chat_transcripts:
         place = _place(transcript)
         if place in seen or _is_known(place):
             continue
@@ -97,20 +88,22 @@ async def _ask(carrying, agents: dict[Any, RawAgent], transcript: Transcript) ->
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_recorded_exchanges_pass_unchanged_and_are_understood(
-    carry, transcripts, policy, seed
+    carry, chat_transcripts, policy, seed
 ):
-    names = sorted({_place(transcript)[1] for transcript in transcripts if _place(transcript)[0]})
+    names = sorted(
+        {_place(transcript)[1] for transcript in chat_transcripts if _place(transcript)[0]}
+    )
     problems, agents = [], {}
     async with carry(double={"names": names}, policy=policy) as carrying:
-        for number, transcript in enumerate(transcripts):
+        for number, transcript in enumerate(chat_transcripts):
             carrying.double.script(_cut(transcript, seed + number))
             answer = await _ask(carrying, agents, transcript)
             received = carrying.double.requests[-1]
             problems += _passing_problems(transcript, received, answer)
         for agent in agents.values():
             agent.abort()
-        records = await carrying.records(len(transcripts))
-    for transcript, record in zip(transcripts, records, strict=True):
+        records = await carrying.records(len(chat_transcripts))
+    for transcript, record in zip(chat_transcripts, records, strict=True):
         problems += _reading_problems(transcript, record)
     assert problems == []
 
