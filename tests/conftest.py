@@ -1,7 +1,8 @@
 """Fixtures that several parts' tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,22 @@ def network(namespaces_work: None) -> Iterator[Network]:
 
 
 @pytest.fixture(scope="session")
-def chat_transcripts() -> list[Transcript]:
-    """Every recorded openai-chat exchange; skips where there is no corpus."""
+def recorded() -> Callable[[str], Sequence[Transcript]]:
+    """Give what loads every recorded exchange of a dialect; skips where there is no corpus."""
     folder = find_corpus(os.environ.get("REMORA_CORPUS", ""), Path(__file__).parents[1])
     if folder is None:
         pytest.skip("no recorded exchanges: set REMORA_CORPUS to their folder")
-    return load_transcripts(folder, "openai-chat")
+
+    @lru_cache
+    def load(dialect: str) -> Sequence[Transcript]:
+        return tuple(load_transcripts(folder, dialect))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def chat_transcripts(
+    recorded: Callable[[str], Sequence[Transcript]],
+) -> Sequence[Transcript]:
+    """Every recorded openai-chat exchange."""
+    return recorded("openai-chat")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from enum import Enum
 from ipaddress import ip_address
 
-from remora_sidecar.engine.refusal import Refusal
 from remora_sidecar.model.authority_form import split_authority
+from remora_sidecar.model.refusal import Refusal
 
 _ADMIN_ONLY = (
     "this is an admin call: send `Authorization: Bearer` with the token of REMORA_ADMIN_TOKEN_FILE"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from remora.records import CallError, Usage
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
+from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
 HELD_ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """A JSON answer is held up to this size to be read; usage of a larger one is unreadable."""
@@ -33,6 +34,9 @@ class CallRequest:
         problem: Why the body could not be read; empty if it could.
         variant: Which variant of the dialect the address of the call tells, where the
             answer can't be read without knowing it; the word is the dialect's own.
+        samples: Asking again may give another answer (see `samples`), so that a cached
+            answer is one sample of many.
+        reads_back: Fetches an answer that an earlier call made, whose usage it is.
     """
 
     operation: str
@@ -41,6 +45,19 @@ class CallRequest:
     states_usage: bool = True
     problem: str = ""
     variant: str = ""
+    samples: bool = True
+    reads_back: bool = False
+
+
+def samples(temperature: object, seed: object = None, choices: object = 1) -> bool:
+    """Tell whether a request asks for a sample: by its parameters, absent ones None.
+
+    Only an explicit temperature of 0, or the default one with a seed, promises the same
+    answer again; more than one choice never does.
+    """
+    if isinstance(choices, int) and choices > 1:
+        return True
+    return temperature != 0 if temperature is not None else seed is None
 
 
 class Completeness(Enum):
@@ -65,6 +82,11 @@ class AnswerFacts:
         usage_problem: Why usage is missing: the keys searched and the keys found.
         completeness: Whether the format's own end was seen.
         service_tier: The tier that the call was served and is billed at, such as ``flex``.
+        pending: The provider is still at work: the rest is told to who reads it back.
+        in_background: The answer was made apart from the call that asked for it, which
+            may have stated no usage.
+        output_tokens_estimate: A guess at the output seen, for calls that end before
+            usage is stated; 0 where nothing was seen or the dialect does not look.
     """
 
     model: str = ""
@@ -76,6 +98,9 @@ class AnswerFacts:
     usage_problem: str = ""
     completeness: Completeness = Completeness.UNKNOWN
     service_tier: str = ""
+    pending: bool = False
+    in_background: bool = False
+    output_tokens_estimate: int = 0
 
 
 class AnswerReader(Protocol):
@@ -122,4 +147,13 @@ class Dialect(Protocol):
 
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> AnswerReader:
         """Make the reader of the answer to this request."""
+        ...
+
+    def refuse(self, refusal: Refusal, call_id: str) -> ErrorAnswer:
+        """Word an answer of Remora's own as the caller's SDK expects errors.
+
+        Args:
+            refusal: What is refused and why.
+            call_id: To be told in the body; empty if it is not.
+        """
         ...

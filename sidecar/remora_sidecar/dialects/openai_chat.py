@@ -11,12 +11,14 @@ from urllib.parse import unquote
 
 from remora.records import CallError
 from remora_sidecar.dialects.answer_body import AnswerBody
-from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, samples
+from remora_sidecar.dialects.error_shapes import openai_error
 from remora_sidecar.dialects.json_values import count, keys_found, member, parse_json, word
 from remora_sidecar.dialects.openai_usage import SEARCHED, read_usage, states_tokens
 from remora_sidecar.dialects.provider_error import read_error
 from remora_sidecar.dialects.tool_calls import ToolCalls
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
+from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
 NAME = "openai-chat"
 
@@ -63,11 +65,16 @@ class OpenAIChat:
             stream=stream,
             states_usage=not stream or member(asked, "stream_options").get("include_usage") is True,
             variant=_variant(head),
+            samples=samples(asked.get("temperature"), asked.get("seed"), asked.get("n")),
         )
 
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> "ChatReader":
         """Make the reader of the answer."""
         return ChatReader(head, request)
+
+    def refuse(self, refusal: Refusal, call_id: str) -> ErrorAnswer:
+        """Word a refusal."""
+        return openai_error(refusal, call_id)
 
 
 class ChatReader:

@@ -12,9 +12,11 @@ from urllib.parse import unquote
 from remora.records import CallError
 from remora_sidecar.dialects.answer_body import AnswerBody
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.error_shapes import openai_error
 from remora_sidecar.dialects.json_values import parse_json, word
 from remora_sidecar.dialects.provider_error import read_error
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
+from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
 NAME = "unknown"
 
@@ -94,6 +96,10 @@ class Unknown:
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> "UnknownReader":
         """Make the reader of the answer."""
         return UnknownReader(head, request)
+
+    def refuse(self, refusal: Refusal, call_id: str) -> ErrorAnswer:
+        """Word a refusal in the shape that most SDKs can read."""
+        return openai_error(refusal, call_id)
 
 
 def _is_json(head: AnswerHead) -> bool:

@@ -12,8 +12,9 @@ from aiohttp import ClientError, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_protocol import RequestHandler
 
+from remora_sidecar.dialects.error_shapes import ErrorShape, openai_error
 from remora_sidecar.engine.headers import RawHeaders, serialized
-from remora_sidecar.engine.refusal import Refusal
+from remora_sidecar.model.refusal import Refusal
 
 _NO_BODY_STATUS = frozenset({204, 304})
 
@@ -150,17 +151,19 @@ class AgentSide:
         else:
             transport.close()
 
-    def refuse(self, refusal: Refusal, call_id: str = "") -> None:
+    def refuse(
+        self, refusal: Refusal, call_id: str = "", *, shape: ErrorShape = openai_error
+    ) -> None:
         """Give an answer of our own; nothing, if an answer was begun already."""
         if self.started:
             return
-        body = refusal.body(call_id)
-        headers = [*refusal.headers(), (b"Content-Length", b"%d" % len(body))]
+        answer = shape(refusal, call_id)
+        headers = [*answer.headers, (b"Content-Length", b"%d" % len(answer.body))]
         if call_id:
             headers.append((b"remora-call-id", call_id.encode()))
-        self.frame(refusal.status, len(body))
-        self.start(refusal.status, HTTPStatus(refusal.status).phrase, headers)
-        self.write(body, last=True)
+        self.frame(answer.status, len(answer.body))
+        self.start(answer.status, HTTPStatus(answer.status).phrase, headers)
+        self.write(answer.body, last=True)
 
     def carried(self) -> Carried:
         """What the handler gives back to aiohttp."""

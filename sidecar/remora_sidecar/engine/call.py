@@ -25,7 +25,7 @@ from remora_sidecar.engine.headers import (
 )
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.parts import EngineParts
-from remora_sidecar.engine.refusal import Refusal, bad_request, too_large, upstream_failed
+from remora_sidecar.engine.refusal import bad_request, too_large, upstream_failed
 from remora_sidecar.engine.request_body import HeldBody, PassingBody, RequestBody, take_body
 from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.tunnel import Tunnel
@@ -33,6 +33,7 @@ from remora_sidecar.engine.upstream import Answer, Endpoint, UpstreamConnection
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.redaction import url_without_credentials
+from remora_sidecar.model.refusal import Refusal
 
 _BROKEN_BODY = (HttpProcessingError, aiohttp.ClientPayloadError, RequestPayloadError)
 """What reading the agent's body raises where its framing is not valid."""
@@ -354,7 +355,8 @@ class Call:
         self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:
-        self._agent.refuse(refusal, self._seen.call_id if self._parts.answer_headers else "")
+        call_id = self._seen.call_id if self._parts.answer_headers else ""
+        self._agent.refuse(refusal, call_id, shape=self._dialect.refuse)
 
     async def _tunnel(self, connection: UpstreamConnection, message: RawResponseMessage) -> None:
         self._seen.status_code = 101

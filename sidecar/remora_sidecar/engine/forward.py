@@ -12,9 +12,10 @@ from remora.tasks import TaskOwner
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide, Framing
 from remora_sidecar.engine.headers import end_to_end, serialized, with_length, without_ours
 from remora_sidecar.engine.parts import EngineParts
-from remora_sidecar.engine.refusal import Refusal, upstream_failed
+from remora_sidecar.engine.refusal import upstream_failed
 from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.upstream import Answer, Endpoint, UpstreamConnection
+from remora_sidecar.model.refusal import Refusal
 
 
 async def forward(parts: EngineParts, request: AgentRequest, target: Target) -> web.StreamResponse:

@@ -12,10 +12,11 @@ from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
 from remora_sidecar.engine.call import Call
 from remora_sidecar.engine.forward import forward
 from remora_sidecar.engine.parts import EngineParts
-from remora_sidecar.engine.refusal import Refusal, misdirected, no_provider
+from remora_sidecar.engine.refusal import misdirected, no_provider
 from remora_sidecar.engine.target import Target, locate
 from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
 from remora_sidecar.model.handoff import Address, HandOff
+from remora_sidecar.model.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 

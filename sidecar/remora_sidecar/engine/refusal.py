@@ -1,49 +1,6 @@
-"""Remora's own answers to agents: refusals and failures as the caller's SDK expects. Pure."""
+"""Remora's own answers to agents, named for what happened; dialects word them. Pure."""
 
-import json
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An answer that Remora itself gives.
-
-    Attributes:
-        status: HTTP status that official SDKs map to a sensible exception.
-        type: The error's type in the provider's own sense.
-        code: Stable machine-readable code.
-        message: What happened and what to do.
-        retry: Whether SDKs should try again by themselves.
-    """
-
-    status: int
-    type: str
-    code: str
-    message: str
-    retry: bool = False
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Header fields beside the framing."""
-        fields = [(b"Content-Type", b"application/json")]
-        if not self.retry:
-            fields.append((b"x-should-retry", b"false"))
-        return fields
-
-    def body(self, call_id: str) -> bytes:
-        """The body: OpenAI's error shape, with a ``remora`` object that says why.
-
-        Other dialects' SDKs read at least the message of this shape.
-        """
-        content = {
-            "error": {
-                "message": f"remora: {self.message}",
-                "type": self.type,
-                "param": None,
-                "code": self.code,
-            },
-            "remora": {"code": self.code, "why": self.message, "call_id": call_id},
-        }
-        return json.dumps(content).encode()
+from remora_sidecar.model.refusal import Refusal
 
 
 def misdirected(host: str, name: str) -> Refusal:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from remora_sidecar.engine.refusal import Refusal, bad_request, misdirected, no_provider
+from remora_sidecar.engine.refusal import bad_request, misdirected, no_provider
 from remora_sidecar.model.authority_form import split_authority
 from remora_sidecar.model.exchange import Headers, header
 from remora_sidecar.model.handoff import HandOff
+from remora_sidecar.model.refusal import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import gzip
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import brotli
@@ -10,10 +10,9 @@ import pytest
 import zstandard
 
 from remora.testing.transcripts import Transcript
-from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, Dialect
 from remora_sidecar.dialects.decoding import Decoder
-from remora_sidecar.dialects.openai_chat import OpenAIChat
-from remora_sidecar.dialects.registry import dialect_for
+from remora_sidecar.dialects.registry import DIALECTS, dialect_for
 from remora_sidecar.model.exchange import AnswerHead, Headers, RequestHead
 
 _FIGURES = (
@@ -35,13 +34,31 @@ def _request_head(transcript: Transcript) -> RequestHead:
     )
 
 
-def _request(transcript: Transcript) -> CallRequest:
-    return OpenAIChat().read_request(_request_head(transcript), transcript.request_body)
+RECORDED = {"cohere-chat": "cohere"}
+"""What the corpus calls a dialect, where it differs."""
 
 
-def _read(transcript: Transcript, chunks: Iterable[bytes]) -> AnswerFacts:
+@pytest.fixture(params=sorted(DIALECTS))
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    """Each dialect in turn."""
+    return DIALECTS[request.param]
+
+
+@pytest.fixture
+def transcripts(
+    dialect: Dialect, recorded: Callable[[str], Sequence[Transcript]]
+) -> Sequence[Transcript]:
+    """The recorded exchanges of the dialect."""
+    return recorded(RECORDED.get(dialect.name, dialect.name))
+
+
+def _request(dialect: Dialect, transcript: Transcript) -> CallRequest:
+    return dialect.read_request(_request_head(transcript), transcript.request_body)
+
+
+def _read(dialect: Dialect, transcript: Transcript, chunks: Iterable[bytes]) -> AnswerFacts:
     head = AnswerHead(transcript.status, _fields(transcript.response_headers))
-    reader = OpenAIChat().answer_reader(head, _request(transcript))
+    reader = dialect.answer_reader(head, _request(dialect, transcript))
     for chunk in chunks:
         reader.feed(chunk)
     return reader.finish()
@@ -84,56 +101,63 @@ def _streams(transcripts: list[Transcript]) -> list[Transcript]:
 
 
 def test_every_recorded_call_is_claimed_and_its_request_read(
-    chat_transcripts: list[Transcript],
+    dialect: Dialect,
+    transcripts: Sequence[Transcript],
 ) -> None:
-    for transcript in chat_transcripts:
-        dialect = dialect_for(["openai-chat"], _request_head(transcript))
-        assert dialect.name == "openai-chat", transcript.id
-        request = _request(transcript)
+    for transcript in transcripts:
+        head = _request_head(transcript)
+        assert dialect_for([dialect.name], head) is dialect, transcript.id
+        request = _request(dialect, transcript)
         assert request.problem == ""
         assert request.model, transcript.id
         assert request.stream or not transcript.stream, transcript.id
 
 
-def test_whole_answers_state_what_is_expected(chat_transcripts: list[Transcript]) -> None:
-    for transcript in chat_transcripts:
-        _assert_as_expected(transcript, _read(transcript, [transcript.response_body]))
+def test_whole_answers_state_what_is_expected(
+    dialect: Dialect, transcripts: Sequence[Transcript]
+) -> None:
+    for transcript in transcripts:
+        _assert_as_expected(transcript, _read(dialect, transcript, [transcript.response_body]))
 
 
-def test_no_figure_is_made_up(chat_transcripts: list[Transcript]) -> None:
-    for transcript in chat_transcripts:
-        stated = _stated(_read(transcript, [transcript.response_body]))
+def test_no_figure_is_made_up(dialect: Dialect, transcripts: Sequence[Transcript]) -> None:
+    for transcript in transcripts:
+        stated = _stated(_read(dialect, transcript, [transcript.response_body]))
         made_up = [n for n in _FIGURES if transcript.expect[n] is None and stated[n] is not None]
         assert made_up == [], transcript.id
 
 
 def test_usage_is_missing_only_where_nobody_asked_for_it(
-    chat_transcripts: list[Transcript],
+    dialect: Dialect,
+    transcripts: Sequence[Transcript],
 ) -> None:
-    for transcript in chat_transcripts:
-        facts = _read(transcript, [transcript.response_body])
+    for transcript in transcripts:
+        facts = _read(dialect, transcript, [transcript.response_body])
         if facts.usage is None and facts.error is None:
             assert transcript.stream, transcript.id
-            assert not _request(transcript).states_usage, transcript.id
+            assert not _request(dialect, transcript).states_usage, transcript.id
         assert facts.usage_problem == "", transcript.id
 
 
 @pytest.mark.parametrize("cut", [_cut, lambda body, _: _bytes(body)], ids=["random", "bytes"])
 def test_streams_read_in_pieces_state_the_same(
-    chat_transcripts: list[Transcript],
+    dialect: Dialect,
+    transcripts: Sequence[Transcript],
     cut: Callable[[bytes, random.Random], Iterable[bytes]],
 ) -> None:
-    for transcript in _streams(chat_transcripts):
+    for transcript in _streams(transcripts):
         body = transcript.response_body
-        facts = _read(transcript, cut(body, _randomness(transcript)))
-        assert facts == _read(transcript, [body]), transcript.id
+        facts = _read(dialect, transcript, cut(body, _randomness(transcript)))
+        assert facts == _read(dialect, transcript, [body]), transcript.id
 
 
-def test_json_answers_cut_at_random_state_the_same(chat_transcripts: list[Transcript]) -> None:
-    for transcript in chat_transcripts:
+def test_json_answers_cut_at_random_state_the_same(
+    dialect: Dialect, transcripts: Sequence[Transcript]
+) -> None:
+    for transcript in transcripts:
         if not transcript.stream:
             chunks = _cut(transcript.response_body, _randomness(transcript))
-            _assert_as_expected(transcript, _read(transcript, chunks))
+            _assert_as_expected(transcript, _read(dialect, transcript, chunks))
 
 
 @pytest.mark.parametrize(
@@ -146,41 +170,47 @@ def test_json_answers_cut_at_random_state_the_same(chat_transcripts: list[Transc
     ids=["gzip", "brotli", "zstd"],
 )
 def test_compressed_answers_state_the_same(
-    chat_transcripts: list[Transcript], encoding: str, encode: Callable[[bytes], bytes]
+    dialect: Dialect,
+    transcripts: Sequence[Transcript],
+    encoding: str,
+    encode: Callable[[bytes], bytes],
 ) -> None:
-    for transcript in chat_transcripts:
+    for transcript in transcripts:
         decoder = Decoder(encoding)
         encoded = _cut(encode(transcript.response_body), _randomness(transcript))
-        facts = _read(transcript, (piece for c in encoded for piece in decoder.feed(c)))
+        facts = _read(dialect, transcript, (piece for c in encoded for piece in decoder.feed(c)))
         decoder.finish()
         assert decoder.problem == ""
         _assert_as_expected(transcript, facts)
 
 
 def test_streams_and_answers_that_were_cut_are_judged_cut(
-    chat_transcripts: list[Transcript],
+    dialect: Dialect,
+    transcripts: Sequence[Transcript],
 ) -> None:
-    for transcript in chat_transcripts:
+    for transcript in transcripts:
         body = transcript.response_body.rstrip()
         randomness = _randomness(transcript)
         for _ in range(5):
             end = randomness.randrange(1, len(body) - (len(b"[DONE]") if transcript.stream else 0))
-            facts = _read(transcript, [body[:end]])
+            facts = _read(dialect, transcript, [body[:end]])
             assert facts.completeness is Completeness.CUT, (transcript.id, end)
 
 
-def test_a_whole_stream_has_ended_and_said_something(chat_transcripts: list[Transcript]) -> None:
-    for transcript in _streams(chat_transcripts):
+def test_a_whole_stream_has_ended_and_said_something(
+    dialect: Dialect, transcripts: Sequence[Transcript]
+) -> None:
+    for transcript in _streams(transcripts):
         head = AnswerHead(transcript.status, _fields(transcript.response_headers))
-        reader = OpenAIChat().answer_reader(head, _request(transcript))
+        reader = dialect.answer_reader(head, _request(dialect, transcript))
         has_output = reader.feed(transcript.response_body)
         assert reader.ended is transcript.expect["complete"], transcript.id
         assert has_output or transcript.expect["error"], transcript.id
         assert not reader.finish().usage_problem
 
 
-def test_damaged_answers_never_raise(chat_transcripts: list[Transcript]) -> None:
-    for transcript in chat_transcripts:
+def test_damaged_answers_never_raise(dialect: Dialect, transcripts: Sequence[Transcript]) -> None:
+    for transcript in transcripts:
         randomness = _randomness(transcript)
         body = bytearray(transcript.response_body)
         for _ in range(20):
@@ -200,4 +230,4 @@ def test_damaged_answers_never_raise(chat_transcripts: list[Transcript]) -> None
                     b"\n\n",
                 )
             )
-        _read(transcript, [bytes(body)])
+        _read(dialect, transcript, [bytes(body)])

@@ -1,0 +1,39 @@
+"""An answer that Remora itself gives, before it is worded in the caller's dialect."""
+
+from dataclasses import dataclass
+
+from remora_sidecar.model.exchange import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request gets no answer of a provider.
+
+    Attributes:
+        status: HTTP status that official SDKs map to a sensible exception.
+        type: The error's type in OpenAI's words; other dialects name theirs by the status.
+        code: Stable machine-readable code.
+        message: What happened and what to do.
+        retry: Whether SDKs should try again by themselves.
+    """
+
+    status: int
+    type: str
+    code: str
+    message: str
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """A refusal in the shape of one dialect.
+
+    Attributes:
+        status: May differ from the refusal's where the dialect's services use another.
+        headers: Fields beside the framing.
+        body: JSON.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
