@@ -17,8 +17,9 @@ from remora.trust import agent_environment
 from remora_sidecar.control.admission import Kind, admit
 from remora_sidecar.control.session_view import NewSession, session_view
 from remora_sidecar.control.state import ControlState
-from remora_sidecar.engine.refusal import Refusal, bad_request
+from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.engine.sessions import Session
+from remora_sidecar.model.refusal import Refusal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATE = web.AppKey("state", ControlState)
