@@ -26,9 +26,19 @@ class EndReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider stated them; None where it stated nothing.
+    """What a call used, as the provider stated it; None where it stated nothing.
 
-    ``input_tokens`` includes cached tokens, ``output_tokens`` includes reasoning tokens.
+    Attributes:
+        input_tokens: All of the prompt, what was cached included.
+        output_tokens: All that was generated, reasoning included.
+        cache_write_1h_tokens: Those of ``cache_write_tokens`` that are kept for an hour,
+            which costs more than the usual five minutes.
+        billed_input_tokens: What is charged for, where the provider states it apart from
+            what was processed; so ``billed_output_tokens``.
+        input_audio_seconds: Length of what was transcribed, where that is charged.
+        web_searches: Searches that the provider's own tools made.
+        rerank_searches: Search units of a rerank call.
+        estimated: The figures are a guess of ours.
     """
 
     input_tokens: int | None = None
@@ -38,6 +48,14 @@ class Usage:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    billed_input_tokens: int | None = None
+    billed_output_tokens: int | None = None
+    input_audio_seconds: float | None = None
+    web_searches: int | None = None
+    rerank_searches: int | None = None
     estimated: bool = False
 
 

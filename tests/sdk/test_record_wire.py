@@ -33,7 +33,8 @@ errors = st.builds(CallError, type=text, message=text)
 figures = st.none() | big
 usages = st.builds(
     Usage,
-    **dict.fromkeys((f.name for f in fields(Usage) if f.name != "estimated"), figures),
+    **{f.name: figures for f in fields(Usage) if f.type == int | None},
+    input_audio_seconds=st.none() | seconds,
     estimated=st.booleans(),
 )
 costs = st.builds(
