@@ -6,6 +6,7 @@ keeps every other byte; from the answer go the chunk that states nothing but usa
 """
 
 import re
+from collections.abc import Iterator
 
 from remora_sidecar.dialects.json_members import find, with_member, without_member
 from remora_sidecar.dialects.json_values import parse_json
@@ -20,6 +21,10 @@ _OPTION = b"stream_options"
 _EVENT_END = re.compile(rb"\r?\n\r?\n|\r\r(?!\n)")
 _DATA = re.compile(rb"^data: ?([^\r\n]*)", re.MULTILINE)
 _TRUE = b"true"
+
+_NULL = b',"usage":null'
+_TO_THE_END = re.compile(rb'(?:,"[^"\\]*":"[^"\\]*")*}\n\n')
+"""What follows in OpenAI's chunks; the brace closes the chunk, so the member is its own."""
 
 
 def asking_for_usage(body: bytes) -> bytes | None:
@@ -59,11 +64,11 @@ class UsageRemover:
         data = self._held + data
         kept = []
         start = 0
-        for end in _EVENT_END.finditer(data):
-            event = data[start : end.end()]
+        for end in _event_ends(data):
+            event = data[start:end]
             kept.append(event if self._passing else _cleaned(event))
             self._passing = False
-            start = end.end()
+            start = end
         self._held = data[start:]
         if self._passing or len(self._held) > HELD_BYTES:
             # The last three bytes may belong to the event's end.
@@ -78,6 +83,16 @@ class UsageRemover:
         return held if self._passing else _cleaned(held)
 
 
+def _event_ends(data: bytes) -> Iterator[int]:
+    if b"\r" in data:
+        yield from (end.end() for end in _EVENT_END.finditer(data))
+        return
+    end = 0
+    while (at := data.find(b"\n\n", end)) >= 0:
+        end = at + 2
+        yield end
+
+
 def _cleaned(event: bytes) -> bytes:
     if b'"usage"' not in event:
         return event
@@ -85,6 +100,13 @@ def _cleaned(event: bytes) -> bytes:
     chunk = parse_json(data[1]) if data is not None else None
     if data is None or not isinstance(chunk, dict) or "usage" not in chunk:
         return event
+    at = event.rfind(_NULL)
+    if (
+        chunk["usage"] is None
+        and at > 0
+        and (last := _TO_THE_END.fullmatch(event, at + len(_NULL)))
+    ):
+        return event[:at] + last[0]
     if chunk["usage"] and not chunk.get("choices"):
         return b""
     member = find(data[1], b"usage")

@@ -32,7 +32,7 @@ def members(text: bytes) -> Iterator[Member]:
         elif depth == 1 and kind in b",}" and colon_end >= 0:
             yield _member(text, key_start, key_end, colon_end, token.start())
             key_start = colon_end = -1
-        elif depth == 1 and kind == 0x3A and colon_end < 0:  # a colon
+        elif depth == 1 and kind == 0x3A and key_start >= 0 and colon_end < 0:  # a colon
             colon_end = token.end()
         elif depth == 1 and kind == 0x22 and key_start < 0:  # a quotation mark
             key_start, key_end = token.span()
@@ -49,7 +49,7 @@ def _member(text: bytes, key_start: int, key_end: int, colon_end: int, end: int)
         key=text[key_start + 1 : key_end - 1],
         start=key_start,
         value_start=value_start,
-        end=colon_end + len(value.rstrip(_SPACE)),
+        end=max(value_start, colon_end + len(value.rstrip(_SPACE))),
     )
 
 
