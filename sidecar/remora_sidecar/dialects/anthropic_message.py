@@ -184,6 +184,15 @@ class MessageReading:
     def _take_stop(self, event: Mapping[str, Any]) -> None:
         self.stopped = True
 
+    def _take_completion(self, completion: Mapping[str, Any]) -> None:
+        """Take the answer or event of the old text completions, which state no usage."""
+        self.model = word(completion.get("model")) or self.model
+        self.response_id = word(completion.get("id")) or self.response_id
+        self._take_text(completion, ("completion",))
+        if reason := word(completion.get("stop_reason")):
+            self.finish_reason = reason
+            self.stopped = True
+
 
 _TAKERS: Mapping[str, Callable[[MessageReading, Mapping[str, Any]], None]] = MappingProxyType(
     {
@@ -193,5 +202,6 @@ _TAKERS: Mapping[str, Callable[[MessageReading, Mapping[str, Any]], None]] = Map
         "content_block_delta": MessageReading._take_block_delta,
         "message_delta": MessageReading._take_message_delta,
         "message_stop": MessageReading._take_stop,
+        "completion": MessageReading._take_completion,
     }
 )

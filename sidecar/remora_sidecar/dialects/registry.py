@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import Dialect
 from remora_sidecar.dialects.openai_chat import OpenAIChat
 from remora_sidecar.dialects.unknown import Unknown
@@ -11,7 +12,7 @@ from remora_sidecar.model.exchange import RequestHead
 UNKNOWN: Dialect = Unknown()
 """Takes what no other dialect claims."""
 
-_ALL: tuple[Dialect, ...] = (OpenAIChat(),)
+_ALL: tuple[Dialect, ...] = (OpenAIChat(), AnthropicMessages())
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 """Every dialect that claims calls, by name."""
