@@ -84,13 +84,14 @@ class MessageReading:
         return f"searched usage for {SEARCHED}; found {self._found}"
 
     def facts(self, completeness: Completeness, usage_problem: str = "") -> AnswerFacts:
-        """Say what was stated.
+        """Say what was stated; no estimate where the output's final figure is known.
 
         Args:
             completeness: As the carrying format tells.
             usage_problem: Told if no usage was stated.
         """
         usage = self.usage
+        is_known = usage is not None and not usage.estimated
         return AnswerFacts(
             model=self.model,
             finish_reason=self.finish_reason,
@@ -101,7 +102,7 @@ class MessageReading:
             usage_problem="" if usage else usage_problem,
             completeness=completeness,
             service_tier=self.service_tier,
-            output_tokens_estimate=self.output_tokens_estimate,
+            output_tokens_estimate=0 if is_known else self.output_tokens_estimate,
         )
 
     def take(self, value: Mapping[str, Any], event: bytes = b"") -> None:

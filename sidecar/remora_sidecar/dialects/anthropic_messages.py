@@ -93,8 +93,11 @@ class AnthropicMessages:
         return _operation(head) != ""
 
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
-        """Read operation, model and stream mode from path and body."""
-        operation = _operation(head)
+        """Read operation, model and stream mode from path and body.
+
+        At an address that tells no operation it is a message.
+        """
+        operation = _operation(head) or _CHAT
         asked = parse_json(body)
         if operation == _BATCHES:
             model = _batched_model(asked) if isinstance(asked, dict) else ""

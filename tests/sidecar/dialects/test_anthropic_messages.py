@@ -85,7 +85,6 @@ def test_a_stream_is_read() -> None:
         usage=Usage(60, 42, 30, 20, cache_write_1h_tokens=15),
         completeness=Completeness.WHOLE,
         service_tier="standard",
-        output_tokens_estimate=1,
     )
 
 
@@ -112,6 +111,7 @@ def test_a_stream_cut_at_any_event_states_what_it_had_stated(end: int) -> None:
         assert facts.usage is not None
         assert facts.usage.input_tokens == 60
         assert facts.usage.estimated is (END not in WHOLE[:end])
+        assert facts.output_tokens_estimate == (1 if TEXT in WHOLE[:end] and end < 5 else 0)
         assert facts.usage_problem == ""
 
 

@@ -102,6 +102,10 @@ def test_requests_are_read(body: object, expected: CallRequest) -> None:
     assert _request(body) == expected
 
 
+def test_a_call_at_an_address_of_somebodys_own_is_a_message() -> None:
+    assert _request({"model": "m", "stream": True}, "/llm/ask") == CallRequest("chat", "m", True)
+
+
 @pytest.mark.parametrize(
     ("method", "body", "model", "stream"),
     [
