@@ -21,6 +21,7 @@ from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
 from remora_sidecar.control.api import control_app
 from remora_sidecar.control.metrics import watch_spool
+from remora_sidecar.control.providers import Providers
 from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
 from remora_sidecar.data_directory import DataDirectory, read_token
@@ -33,6 +34,7 @@ from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.upstream import Upstream, upstream_context
 from remora_sidecar.interceptor.authority import CertificateAuthority, LocalAuthority
+from remora_sidecar.interceptor.constraints import may_sign
 from remora_sidecar.interceptor.layers import DialGuard, Route
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.trust_files import write_trust_files
@@ -265,8 +267,21 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         trust_dir=settings.trust_folder,
         proxy_address=format_address(sidecar.proxy),
         mode=settings.mode,
+        in_pod=settings.in_pod,
         version=__version__,
+        providers=_providers(sidecar),
         holds=sidecar.holds,
+    )
+
+
+def _providers(sidecar: Sidecar) -> Providers:
+    def replace(snapshot: PolicySnapshot) -> None:
+        sidecar.parts.policy = snapshot
+
+    return Providers(
+        policy=lambda: sidecar.parts.policy,
+        replace=replace,
+        may_sign=lambda host: may_sign(sidecar.authority, host),
     )
 
 

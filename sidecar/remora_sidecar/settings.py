@@ -237,6 +237,11 @@ class SidecarSettings(BaseSettings):
     )
 
     @property
+    def in_pod(self) -> bool:
+        """Whether agents share the sidecar's network and not its owner's rights."""
+        return self.mode == "transparent" or bool(self.pod_uid or self.pod_name)
+
+    @property
     def trust_folder(self) -> Path:
         """Where the trust files go."""
         return self.trust_dir or self.data_dir / "trust"

@@ -36,4 +36,5 @@ def _provider(entry: Mapping[str, Any]) -> Provider:
         price_id=entry.get("price_id"),
         takes_include_usage=entry.get("include_usage", False),
         built_in=True,
+        claimed_only=entry.get("claimed_only", False),
     )

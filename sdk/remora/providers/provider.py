@@ -48,6 +48,12 @@ class Provider:
         price_id: The provider's id in genai-prices; None if its prices are unknown there.
         takes_include_usage: Whether ``stream_options.include_usage`` may be sent to it.
         built_in: From the package's own list rather than a document.
+        claimed_only: Only requests that one of its dialects claims are taken for its own,
+            since its host and port are often somebody else's; anybody may define them anew.
+        path_patterns: Parts of paths, besides the dialects' own, under which a POST is an
+            LLM call.
+        run_time: Added while the sidecar ran, by whoever could reach its control listener:
+            no policy credential may ever be sent to it.
     """
 
     name: str
@@ -60,6 +66,9 @@ class Provider:
     price_id: str | None = None
     takes_include_usage: bool = False
     built_in: bool = False
+    claimed_only: bool = False
+    path_patterns: tuple[str, ...] = ()
+    run_time: bool = False
 
     def clash_with(self, other: "Provider") -> HostPattern | None:
         """Return the pattern by which this provider takes calls that are the other's.
@@ -73,6 +82,8 @@ class Provider:
         return next((h for h in self.hosts if any(h.overlaps(o) for o in other.hosts)), None)
 
     def _meets(self, other: "Provider") -> bool:
+        if other.claimed_only:
+            return False
         if self.tls != other.tls:
             return other.tls and other.built_in
         return self.tls or not set(self.ports).isdisjoint(other.ports)

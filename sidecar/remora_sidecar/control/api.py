@@ -1,7 +1,7 @@
-"""The control listener: our JSON API under ``/v1/``; the root paths are reserved.
+"""The control listener: our JSON API under ``/v1/``, the tracker's protocol at the root.
 
-Root paths will be the published tracker's protocol; until that is served they answer 404
-and say so.
+Of the published tracker's root paths ``/providers`` is served; the others answer 404 and
+say so.
 """
 
 import asyncio
@@ -38,6 +38,9 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/env", _guarded(Kind.SESSION, _environment))
     app.router.add_get("/v1/sessions", _guarded(Kind.ADMIN, _list_sessions))
     app.router.add_get("/v1/policy", _guarded(Kind.ADMIN, _policy))
+    app.router.add_get("/v1/providers", _guarded(Kind.ADMIN, _list_providers))
+    tracker = Kind.ADMIN if state.in_pod else Kind.SESSION
+    app.router.add_post("/providers", _guarded(tracker, _add_provider))
     app.router.add_route("*", "/{rest:.*}", _guarded(Kind.SESSION, _not_here))
     return app
 
@@ -149,6 +152,15 @@ async def _policy(request: web.Request) -> web.Response:
     return web.json_response(
         request.app[_STATE].policy_view(), dumps=lambda v: json.dumps(v, default=str)
     )
+
+
+async def _list_providers(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_STATE].providers.view())
+
+
+async def _add_provider(request: web.Request) -> web.Response:
+    refusal = request.app[_STATE].providers.add(await request.read())
+    return web.Response(status=204) if refusal is None else _refused(refusal)
 
 
 async def _not_here(request: web.Request) -> web.Response:

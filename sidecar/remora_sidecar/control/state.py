@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from remora.clock import Clock
+from remora_sidecar.control.providers import Providers
 from remora_sidecar.engine.sessions import Sessions
 
 
@@ -31,6 +32,8 @@ class ControlState:
     """Everything the listeners need, given by the composition root.
 
     Attributes:
+        in_pod: Agents that are not the sidecar's owner reach the control listener, so that
+            the tracker's calls which change it need the admin token.
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
     """
@@ -44,7 +47,9 @@ class ControlState:
     trust_dir: Path
     proxy_address: str
     mode: str
+    in_pod: bool
     version: str
+    providers: Providers
     holds: "Holds"
 
 

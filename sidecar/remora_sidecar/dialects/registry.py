@@ -18,16 +18,38 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 """Every dialect that claims calls, by name."""
 
 
-def dialect_for(names: Iterable[str], head: RequestHead) -> Dialect:
+_NEAREST = (
+    ("message", "anthropic-messages"),
+    ("responses", "openai-responses"),
+    ("embed", "openai-embeddings"),
+    ("generatecontent", "gemini-generate"),
+)
+"""What a word in a path lets expect of a call whose path is no dialect's own."""
+
+_USUAL = "openai-chat"
+
+
+def dialect_for(
+    names: Iterable[str], head: RequestHead, path_patterns: Iterable[str] = ()
+) -> Dialect:
     """Find the dialect of a call on a provider's host.
 
     Args:
         names: The provider's dialects; the first that claims the call has it, and a name
             that this version does not read is passed over.
         head: The call.
+        path_patterns: Parts of paths under which a POST is an LLM call though no dialect
+            claims it; it is read in the nearest one, most often `openai-chat`.
     """
     for name in names:
         dialect = DIALECTS.get(name)
         if dialect is not None and dialect.claims(head):
             return dialect
+    if head.method == "POST" and any(pattern in head.path for pattern in path_patterns):
+        return _nearest(head.path.lower())
     return UNKNOWN
+
+
+def _nearest(path: str) -> Dialect:
+    words = (name for word, name in _NEAREST if word in path and name in DIALECTS)
+    return DIALECTS[next(words, _USUAL)]

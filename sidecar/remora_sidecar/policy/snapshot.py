@@ -4,7 +4,7 @@ Built once per change and replaced whole; no question parses anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from remora.policy import EffectivePolicy, PolicyDocuments, Preset, effective_policy
 from remora.policy.provider_document import provider_of
@@ -17,23 +17,28 @@ class PolicySnapshot:
 
     Attributes:
         effective: The policy, with its name and version.
-        registry: The providers that it intercepts, and no others.
+        registry: The providers that it intercepts and those added at run time, no others.
+        added: The providers added at run time, at most one of a name.
         capture: What of prompts and answers is kept.
         captures_bodies: Whether bodies are kept at all.
         opaque_allowed: Whether what can't be read may pass.
+        may_ask_usage: Whether streams may be asked for their usage.
     """
 
     effective: EffectivePolicy
     registry: ProviderRegistry
+    added: tuple[Provider, ...] = ()
     capture: str = field(init=False)
     captures_bodies: bool = field(init=False)
     opaque_allowed: bool = field(init=False)
+    may_ask_usage: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out the answers that calls ask for."""
         object.__setattr__(self, "capture", self.effective.capture)
         object.__setattr__(self, "captures_bodies", self.effective.capture != "metadata")
         object.__setattr__(self, "opaque_allowed", self.effective.opaque == "allow")
+        object.__setattr__(self, "may_ask_usage", self.effective.include_usage == "auto")
 
     @property
     def name(self) -> str:
@@ -58,8 +63,21 @@ class PolicySnapshot:
         return self.registry.match_tls(host) is not None
 
     def takes_plain(self, host: str, port: int) -> bool:
-        """Whether plain HTTP to this host and port is a provider's."""
-        return self.registry.match_plain(host, port) is not None
+        """Whether plain HTTP to this host and port is a provider's.
+
+        Not where only single requests may be: such a connection is relayed.
+        """
+        provider = self.registry.match_plain(host, port)
+        return provider is not None and not provider.claimed_only
+
+    def with_added(self, *providers: Provider) -> "PolicySnapshot":
+        """Return a snapshot that intercepts these as well; each replaces one of its name.
+
+        `remora_sidecar.policy.additions` says what may be added.
+        """
+        names = {provider.name for provider in providers}
+        added = (*(p for p in self.added if p.name not in names), *providers)
+        return replace(self, registry=self.registry.with_providers(providers), added=added)
 
     def view(self) -> Mapping[str, object]:
         """Describe the policy in force, ready for JSON."""

@@ -44,3 +44,10 @@ def test_the_example_on_the_page_is_taken():
 
     example = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
     assert load_documents({"example.yaml": example}).policies
+
+
+def test_the_page_names_who_is_asked_for_a_streams_usage():
+    section = PAGE.partition("## Usage of streams")[2].partition("\n## ")[0]
+    asked = re.findall(r"`([\w-]+)`", section.partition("lists the\noption: ")[2])
+    takers = [p.name for p in ProviderRegistry.builtin() if p.takes_include_usage]
+    assert sorted(asked) == sorted(takers)

@@ -1,5 +1,7 @@
 """Which provider a host is."""
 
+from dataclasses import replace
+
 import pytest
 from genai_prices.data import providers as priced
 from hypothesis import given
@@ -48,11 +50,27 @@ def test_other_hosts_are_nobodys(host):
 
 
 @pytest.mark.parametrize(
-    ("port", "provider"), [(11434, "ollama"), (1234, "lm-studio"), (8000, None)]
+    ("port", "provider"), [(11434, "ollama"), (1234, "lm-studio"), (8000, "vllm"), (80, None)]
 )
 def test_local_servers_are_known_by_their_port(port, provider):
     found = BUILTIN.match_plain("localhost", port)
     assert (found.name if found else None) == provider
+
+
+def test_every_provider_of_the_field_is_built_in():
+    assert set(BUILTIN.names) == {
+        "openai", "azure-openai", "anthropic", "google", "google-vertex", "gemini-cli",
+        "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
+        "openrouter", "cohere", "perplexity", "cerebras", "sambanova", "nvidia", "huggingface",
+        "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "vllm", "lm-studio",
+    }  # fmt: skip
+
+
+def test_a_host_that_may_be_anybodys_may_be_defined_by_anybody():
+    vllm = BUILTIN.get("vllm")
+    mine = replace(vllm, name="mine", built_in=False, claimed_only=False)
+    assert mine.clash_with(vllm) is None
+    assert BUILTIN.with_providers([mine]).match_plain("localhost", 8000) is mine
 
 
 @given(st.text(max_size=300))

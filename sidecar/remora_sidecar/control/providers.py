@@ -1,0 +1,84 @@
+"""Providers added and listed over the control listener.
+
+The one answer to ``POST /providers`` follows the published tracker's protocol: 204. The
+policy in force is replaced whole by one with the provider in it, so that connections made
+from then on are judged by it, on the ports that reach the sidecar already.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from remora.providers import Provider
+from remora_sidecar.engine.refusal import bad_request
+from remora_sidecar.model.refusal import Refusal
+from remora_sidecar.policy import PolicySnapshot
+from remora_sidecar.policy.additions import addition_problem, is_known, provider_to_add
+
+
+class AskedProvider(BaseModel):
+    """What ``POST /providers`` takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~](?:[ -~]*[!-~])?$")]
+    base_url: Annotated[str, Field(max_length=2048)]
+    path_patterns: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The sidecar's providers as the control listener changes them.
+
+    Attributes:
+        policy: Gives the policy in force.
+        replace: Puts another in its place.
+        may_sign: Whether the sidecar's CA may sign for a host or a ``*.`` pattern.
+    """
+
+    policy: Callable[[], PolicySnapshot]
+    replace: Callable[[PolicySnapshot], None]
+    may_sign: Callable[[str], bool]
+
+    def add(self, body: bytes) -> Refusal | None:
+        """Add a provider, or replace one that was added; None if it is so now."""
+        try:
+            asked = AskedProvider.model_validate_json(body)
+            provider = provider_to_add(asked.name, asked.base_url, asked.path_patterns)
+        except ValidationError as error:
+            return bad_request(f"the provider can't be added: {_problems(error)}")
+        except ValueError as error:
+            return bad_request(f"the provider can't be added: {error}")
+        snapshot = self.policy()
+        if is_known(provider, snapshot):
+            return None
+        if problem := addition_problem(provider, snapshot, self.may_sign):
+            return Refusal(409, "conflict", "PROVIDER_CONFLICT", problem)
+        self.replace(snapshot.with_added(provider))
+        return None
+
+    def view(self) -> dict[str, Any]:
+        """List the providers that are intercepted."""
+        return {"providers": [_view(provider) for provider in self.policy().registry]}
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _view(provider: Provider) -> dict[str, Any]:
+    origin = "built_in" if provider.built_in else "document"
+    return {
+        "name": provider.name,
+        "origin": "run_time" if provider.run_time else origin,
+        "hosts": [host.text for host in provider.hosts],
+        "ports": list(provider.ports),
+        "tls": provider.tls,
+        "dialects": list(provider.dialects),
+        "path_patterns": list(provider.path_patterns),
+    }
