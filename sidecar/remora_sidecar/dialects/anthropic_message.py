@@ -59,8 +59,8 @@ class MessageReading:
 
     @property
     def service_tier(self) -> str:
-        """The tier that the usage states, such as ``standard`` or ``priority``."""
-        return word(self._usage.service_tier)
+        """The tier that the usage states, such as ``standard``, ``priority`` or ``fast``."""
+        return self._usage.service_tier
 
     @property
     def output_tokens_estimate(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remora.records import Usage
-from remora_sidecar.dialects.json_values import count, member
+from remora_sidecar.dialects.json_values import count, member, word
 
 SEARCHED = "input_tokens, output_tokens"
 """Keys of which at least one must be there, for messages."""
@@ -30,12 +30,18 @@ _INNER = (
 
 
 class AnthropicUsage:
-    """Keeps the figures that were stated last."""
+    """Keeps the figures that were stated last.
+
+    Attributes:
+        service_tier: The tier that is billed: `service_tier` as stated, or ``fast`` where
+            `speed` says so, which has prices of its own and goes with no other tier
+            (platform.claude.com/docs, "Fast mode").
+    """
 
     def __init__(self) -> None:
         """Start with nothing stated."""
         self._figures: dict[str, int] = {}
-        self.service_tier: object = ""
+        self.service_tier = ""
 
     def take(self, usage: object) -> None:
         """Take a usage object as stated."""
@@ -46,7 +52,8 @@ class AnthropicUsage:
         for holder, name in _INNER:
             if holder in usage:
                 self._keep(name, member(usage, holder))
-        self.service_tier = usage.get("service_tier") or self.service_tier
+        fast = "fast" if usage.get("speed") == "fast" else ""
+        self.service_tier = fast or word(usage.get("service_tier")) or self.service_tier
 
     def _keep(self, name: str, holder: Mapping[str, Any]) -> None:
         if (figure := count(holder.get(name))) is not None:

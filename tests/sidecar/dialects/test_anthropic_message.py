@@ -91,6 +91,20 @@ def test_figures_of_a_later_event_replace_those_before_and_others_stay() -> None
     assert reading.finish_reason == "end_turn"
 
 
+@pytest.mark.parametrize(
+    ("stated", "tier"),
+    [
+        ({}, ""),
+        ({"service_tier": "priority", "speed": "standard"}, "priority"),
+        ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": None, "speed": ["fast"]}, ""),
+    ],
+    ids=["none", "tier", "speed", "nonsense"],
+)
+def test_the_tier_is_the_one_with_the_price(stated: Any, tier: str) -> None:
+    assert _reading(_start(USAGE | stated), _end(output_tokens=1)).service_tier == tier
+
+
 def test_a_stream_without_its_end_states_the_prompt_and_an_estimate_of_its_output() -> None:
     begun = _reading(_start(USAGE | {"output_tokens": 1}))
     assert begun.usage == Usage(17, 1, 4, 3, estimated=True)
