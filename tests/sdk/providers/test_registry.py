@@ -19,6 +19,8 @@ BUILTIN = ProviderRegistry.builtin()
         ("api.openai.com", "openai"),
         ("API.OpenAI.com.", "openai"),
         ("api.anthropic.com", "anthropic"),
+        ("aws-external-anthropic.us-west-2.api.aws", "anthropic-aws"),
+        ("bedrock-mantle.us-west-2.api.aws", "aws-bedrock"),
         ("generativelanguage.googleapis.com", "google"),
         ("cloudcode-pa.googleapis.com", "gemini-cli"),
         ("bedrock-runtime.us-east-1.amazonaws.com", "aws-bedrock"),
@@ -59,7 +61,7 @@ def test_local_servers_are_known_by_their_port(port, provider):
 
 def test_every_provider_of_the_field_is_built_in():
     assert set(BUILTIN.names) == {
-        "openai", "azure-openai", "anthropic", "google", "google-vertex", "gemini-cli",
+        "openai", "azure-openai", "anthropic", "anthropic-aws", "google", "google-vertex", "gemini-cli",
         "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
         "openrouter", "cohere", "perplexity", "cerebras", "sambanova", "nvidia", "huggingface",
         "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "vllm", "lm-studio",

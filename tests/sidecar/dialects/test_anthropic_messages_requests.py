@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
+from remora.providers import Provider, ProviderRegistry
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import CallRequest
+from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.model.exchange import RequestHead
 
 MESSAGES = AnthropicMessages()
@@ -100,6 +102,18 @@ def test_other_calls_are_not_claimed(method: str, path: str) -> None:
 )
 def test_requests_are_read(body: object, expected: CallRequest) -> None:
     assert _request(body) == expected
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [p for p in ProviderRegistry.builtin() if MESSAGES.name in p.dialects],
+    ids=lambda p: p.name,
+)
+def test_at_every_provider_that_speaks_it_a_message_is_nobody_elses(provider: Provider) -> None:
+    path = f"{provider.base_paths[MESSAGES.name]}/v1/messages"
+    assert dialect_for(provider.dialects, _head(path)).name == MESSAGES.name
+    vertex = dialect_for(provider.dialects, _head(f"{VERTEX}/claude:streamRawPredict"))
+    assert vertex.name == MESSAGES.name
 
 
 def test_a_call_at_an_address_of_somebodys_own_is_a_message() -> None:
