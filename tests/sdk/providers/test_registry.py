@@ -61,8 +61,8 @@ def test_local_servers_are_known_by_their_port(port, provider):
 
 def test_every_provider_of_the_field_is_built_in():
     assert set(BUILTIN.names) == {
-        "openai", "azure-openai", "anthropic", "anthropic-aws", "google", "google-vertex", "gemini-cli",
-        "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
+        "openai", "azure-openai", "anthropic", "anthropic-aws", "google", "google-vertex",
+        "gemini-cli", "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
         "openrouter", "cohere", "perplexity", "cerebras", "sambanova", "nvidia", "huggingface",
         "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "vllm", "lm-studio",
     }  # fmt: skip
