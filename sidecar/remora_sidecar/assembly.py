@@ -15,7 +15,7 @@ from remora import __version__
 from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
-from remora.policy import load_documents, read_policy_files
+from remora.policy import load_documents, read_policy_files, redirect_ports
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
@@ -185,18 +185,18 @@ def _parts(
             node=settings.node,
             sidecar_version=__version__,
         ),
-        dial_guard=_dial_guard(settings),
+        dial_guard=_dial_guard(settings, policy),
         held_body_bytes=settings.held_body_bytes,
         captured_body_bytes=settings.captured_body_bytes,
         answer_headers=settings.answer_headers == "on",
     )
 
 
-def _dial_guard(settings: SidecarSettings) -> DialGuard:
+def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
     """In a pod, explicit connections reach no more than the redirect rules let through."""
     if settings.mode == "explicit":
         return lambda host, port: None
-    rules = read_redirect_settings()
+    rules = read_redirect_settings(policy_ports=redirect_ports(policy.effective))
 
     return lambda host, port: dial_refusal(rules, host, port)
 

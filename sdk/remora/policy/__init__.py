@@ -7,6 +7,7 @@ Used by sidecar, operator and CLI alike; pure, so it knows no I/O beyond text gi
 from remora.policy.document import PolicyDocuments, load_documents
 from remora.policy.effective import EffectivePolicy, PolicySource, Preset, effective_policy
 from remora.policy.files import read_policy_files
+from remora.policy.redirect_ports import redirect_ports
 from remora.policy.spec import ClusterLLMPolicy, LLMPolicy, LLMProvider
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "effective_policy",
     "load_documents",
     "read_policy_files",
+    "redirect_ports",
 ]

@@ -43,6 +43,13 @@ def is_ip_address(host: str) -> bool:
     return True
 
 
+def is_loopback_host(host: str) -> bool:
+    """Tell whether a normalized host names this machine: localhost or a loopback address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return is_ip_address(host) and ipaddress.ip_address(host).is_loopback
+
+
 @dataclass(frozen=True)
 class HostPattern:
     """One pattern of hosts; made by `parse`, so always well-formed.

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,11 @@ _SETTINGS_EXIT_CODE = 2
     "--dry-run", is_flag=True, help="Print the rules and change nothing; needs no privileges."
 )
 @click.option("--remove", is_flag=True, help="Take the rules away; fine if there are none.")
-@click.option("--ports", metavar="PORT,…", help="Redirect these TCP ports besides 80 and 443.")
+@click.option(
+    "--ports",
+    metavar="PORT,…",
+    help="Redirect these TCP ports besides 80 and 443; default: those of the policy's providers.",
+)
 @click.option(
     "--profile", type=click.Choice(["default", "strict"]), help="What else agents may reach."
 )
@@ -58,7 +63,9 @@ def command(*, dry_run: bool, remove: bool, **options: str | None) -> None:
 
 def _settings(options: dict[str, str | None]) -> RedirectSettings:
     names = {"ports": "redirect_ports", "profile": "network_profile"}
-    overrides = {names.get(name, name): text for name, text in options.items() if text is not None}
+    overrides: dict[str, Any] = {
+        names.get(name, name): text for name, text in options.items() if text is not None
+    }
     return read_redirect_settings(dns_servers=_dns_servers(), **overrides)
 
 

@@ -2,14 +2,18 @@
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from remora.errors import ConfigError, Problem
+from remora.policy import effective_policy, load_documents, read_policy_files
+from remora.policy import redirect_ports as ports_of_policy
 from remora.setting_problems import config_error
 from remora_sidecar.netinit.ruleset import ALWAYS_REDIRECTED, Address, Network, RedirectSettings
-from remora_sidecar.settings import parse_address
+from remora_sidecar.settings import Labels, parse_address
 
 
 def _each[T](parse: Callable[[str], T]) -> BeforeValidator:
@@ -58,9 +62,16 @@ class NetworkSettings(BaseSettings):
         le=2**32 - 2,
         description="The user that the sidecar runs as; its connections are not redirected.",
     )
-    redirect_ports: Annotated[tuple[int, ...], NoDecode, _each(_port)] = Field(
-        default=ALWAYS_REDIRECTED,
-        description="TCP ports redirected to the sidecar, comma-separated; 80 and 443 always are.",
+    redirect_ports: Annotated[tuple[int, ...] | None, NoDecode, _each(_port)] = Field(
+        default=None,
+        description="TCP ports redirected to the sidecar, comma-separated; 80 and 443 always are. "
+        "Default: the ports of the providers that `REMORA_POLICY` has intercepted.",
+    )
+    policy: Path | None = Field(
+        default=None, description="The sidecar's policy documents, for the ports of its providers."
+    )
+    labels: Labels = Field(
+        default_factory=dict, description="The sidecar's labels, which select its policy."
     )
     exclude_cidrs: Annotated[tuple[Network, ...], NoDecode, _each(_network)] = Field(
         default=(),
@@ -81,9 +92,9 @@ class NetworkSettings(BaseSettings):
     )
 
     @property
-    def ports(self) -> tuple[int, ...]:
-        """All redirected ports, ascending."""
-        return tuple(sorted({*ALWAYS_REDIRECTED, *self.redirect_ports}))
+    def own_ports(self) -> set[int]:
+        """Where the sidecar itself listens for agents."""
+        return {port for _, port in (*self.listen, *self.session_listen)}
 
     @property
     def excluded(self) -> tuple[Network, ...]:
@@ -104,10 +115,8 @@ class NetworkSettings(BaseSettings):
         problems = []
         if len(listen) != 1 or listen == {0}:
             problems.append("REMORA_LISTEN must name one port, the same for all its addresses")
-        own = listen | {port for _, port in self.session_listen}
-        if taken := sorted(own & set(self.ports)):
-            listed = ", ".join(str(port) for port in taken)
-            problems.append(f"REMORA_REDIRECT_PORTS names the sidecar's own port {listed}")
+        if taken := sorted(self.own_ports & {*ALWAYS_REDIRECTED, *(self.redirect_ports or ())}):
+            problems.append(f"REMORA_REDIRECT_PORTS names the sidecar's own port {_listed(taken)}")
         return problems
 
     def _network_problems(self) -> list[str]:
@@ -115,13 +124,22 @@ class NetworkSettings(BaseSettings):
         return [f"REMORA_EXCLUDE_CIDRS excludes every address ({network})" for network in whole]
 
 
+def _listed(ports: Sequence[int]) -> str:
+    return ", ".join(str(port) for port in ports)
+
+
 def read_redirect_settings(
-    *, dns_servers: Sequence[Address] = (), **overrides: object
+    *,
+    dns_servers: Sequence[Address] = (),
+    policy_ports: Sequence[int] | None = None,
+    **overrides: object,
 ) -> RedirectSettings:
     """Read the environment; an override wins over its variable.
 
     Args:
         dns_servers: What agents may ask under the strict profile.
+        policy_ports: Ports of the providers of the policy in force, where they are known
+            already; else they are read from the documents of REMORA_POLICY.
         **overrides: Values by field name, in the form of the variables.
 
     Raises:
@@ -134,8 +152,25 @@ def read_redirect_settings(
     return RedirectSettings(
         sidecar_uid=read.sidecar_uid,
         listen_port=read.listen[0][1],
-        ports=read.ports,
+        ports=tuple(sorted({*ALWAYS_REDIRECTED, *_ports(read, policy_ports)})),
         profile=read.network_profile,
         excluded=read.excluded,
         dns_servers=tuple(dict.fromkeys(dns_servers)),
     )
+
+
+def _ports(read: NetworkSettings, policy_ports: Sequence[int] | None) -> Sequence[int]:
+    if read.redirect_ports is not None:
+        return read.redirect_ports
+    ports = _ports_of_documents(read) if policy_ports is None else policy_ports
+    if taken := sorted(read.own_ports & set(ports)):
+        what = f"a provider listens on the sidecar's own port {_listed(taken)}"
+        raise ConfigError([Problem("REMORA_POLICY", what)])
+    return ports
+
+
+def _ports_of_documents(read: NetworkSettings) -> Sequence[int]:
+    if read.policy is None:
+        return ()
+    documents = load_documents(read_policy_files(read.policy))
+    return ports_of_policy(effective_policy(documents, read.labels))

@@ -35,6 +35,60 @@ def test_an_override_wins_over_its_variable(monkeypatch):
     assert read_redirect_settings(redirect_ports="9000").ports == (80, 443, 9000)
 
 
+VLLM = """
+apiVersion: remora.dev/v1alpha1
+kind: LLMProvider
+metadata: {name: in-house}
+spec: {hosts: [vllm.example.net], ports: [PORT], tls: false, dialects: [openai-chat]}
+---
+apiVersion: remora.dev/v1alpha1
+kind: LLMPolicy
+metadata: {name: without}
+spec: {selector: {matchLabels: {app: other}}, intercept: [openai]}
+"""
+
+
+@pytest.fixture
+def policy(monkeypatch, tmp_path):
+    """Policy documents with a provider on a port of the test's choice."""
+
+    def write(port):
+        file = tmp_path / "policy.yaml"
+        file.write_text(VLLM.replace("PORT", str(port)))
+        monkeypatch.setenv("REMORA_POLICY", str(file))
+
+    return write
+
+
+def test_the_ports_of_the_policys_providers_are_redirected(policy):
+    policy(8123)
+    assert read_redirect_settings().ports == (80, 443, 8123)
+
+
+def test_the_policy_that_the_labels_select_counts(policy, monkeypatch):
+    policy(8123)
+    monkeypatch.setenv("REMORA_LABELS", "app=other")
+    assert read_redirect_settings().ports == (80, 443)
+
+
+def test_ports_that_are_given_are_not_added_to(policy, monkeypatch):
+    policy(8123)
+    assert read_redirect_settings(redirect_ports="9000").ports == (80, 443, 9000)
+    assert read_redirect_settings(policy_ports=[7000]).ports == (80, 443, 7000)
+
+
+def test_a_provider_on_the_sidecars_own_port_is_refused(policy):
+    policy(15001)
+    with pytest.raises(ConfigError, match=r"REMORA_POLICY: a provider listens on .* 15001"):
+        read_redirect_settings()
+
+
+def test_a_policy_that_can_not_be_read_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("REMORA_POLICY", str(tmp_path / "nothing.yaml"))
+    with pytest.raises(ConfigError, match=r"nothing\.yaml"):
+        read_redirect_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
