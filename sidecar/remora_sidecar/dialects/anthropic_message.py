@@ -12,7 +12,7 @@ from typing import Any
 from remora.records import CallError, Usage
 from remora_sidecar.dialects.anthropic_usage import SEARCHED, AnthropicUsage
 from remora_sidecar.dialects.base import AnswerFacts, Completeness
-from remora_sidecar.dialects.json_values import keys_found, member, word
+from remora_sidecar.dialects.json_values import count, keys_found, member, word
 from remora_sidecar.dialects.provider_error import read_error
 from remora_sidecar.dialects.text_meter import TextMeter
 from remora_sidecar.dialects.tool_calls import MAX_TOOL_CALLS
@@ -46,7 +46,8 @@ class MessageReading:
         self.stopped = False
         self.has_output = False
         self._failed = failed
-        self._is_final = False
+        self._is_whole = False
+        self._output_was_counted = False
         self._usage = AnthropicUsage()
         self._found = "none"
         self._tool_names: list[str] = []
@@ -72,10 +73,11 @@ class MessageReading:
         """Usage as stated last; None if there was none.
 
         `message_start` states an output that has only begun. Of a stream that has not come
-        to its stop reason, the output is what was stated or the estimate, whichever is more,
-        and the figures are marked as estimated.
+        to its stop reason, or never counted its output later, the output is what was stated or
+        the estimate, whichever is more, and the figures are marked as estimated.
         """
-        is_final = self._is_final or self.stopped
+        has_ended = self.stopped or self.finish_reason != ""
+        is_final = self._is_whole or (has_ended and self._output_was_counted)
         return self._usage.usage(None if is_final else self._text.tokens)
 
     @property
@@ -126,7 +128,7 @@ class MessageReading:
             self.error = read_error(value, failed=is_error)
 
     def _take_message(self, message: Mapping[str, Any]) -> None:
-        self._is_final = True
+        self._is_whole = True
         self._take_begun(message)
 
     def _take_start(self, event: Mapping[str, Any]) -> None:
@@ -143,11 +145,11 @@ class MessageReading:
 
     def _take_message_delta(self, event: Mapping[str, Any]) -> None:
         self._take_end(event, member(event, "delta"))
+        if count(member(event, "usage").get("output_tokens")) is not None:
+            self._output_was_counted = True
 
     def _take_end(self, holder: Mapping[str, Any], delta: Mapping[str, Any]) -> None:
-        if reason := word(delta.get("stop_reason")):
-            self.finish_reason = reason
-            self._is_final = True
+        self.finish_reason = word(delta.get("stop_reason")) or self.finish_reason
         usage = holder.get("usage")
         self._usage.take(usage)
         if not self._usage.is_stated:

@@ -115,6 +115,13 @@ def test_a_stream_without_its_end_states_the_prompt_and_an_estimate_of_its_outpu
     assert begun.usage == Usage(17, 90, 4, 3)
 
 
+def test_a_whole_stream_that_never_counted_its_output_states_an_estimate_of_it() -> None:
+    text = _delta(type="text_delta", text="x" * 400)
+    uncounted = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    reading = _reading(_start(USAGE | {"output_tokens": 0}), text, uncounted, STOP)
+    assert reading.usage == Usage(17, 100, 4, 3, estimated=True)
+
+
 @pytest.mark.parametrize(
     ("event", "is_output"),
     [
