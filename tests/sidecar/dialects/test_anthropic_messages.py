@@ -1,6 +1,6 @@
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.records import CallError, Usage
+from remora.testing.transcripts import Transcript
 from remora_sidecar.dialects import answer_body
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
@@ -240,6 +241,28 @@ def test_old_text_completions_are_read() -> None:
     assert _stream(said, request=OLD).completeness is Completeness.CUT
     whole = _answer(said | {"stop_reason": "stop"}, request=OLD)
     assert (whole.finish_reason, whole.completeness) == ("stop", Completeness.WHOLE)
+
+
+def test_recorded_calls_beside_messages_are_read_and_state_no_usage(
+    recorded: Callable[[str], Sequence[Transcript]],
+) -> None:
+    operations = set()
+    for transcript in recorded("other"):
+        head = RequestHead(transcript.method, transcript.host, transcript.path, "", [])
+        if "anthropic" not in transcript.host or not MESSAGES.claims(head):
+            continue
+        request = MESSAGES.read_request(head, transcript.request_body)
+        operations.add(request.operation)
+        facts = _answer(transcript.response_body, status=transcript.status, request=request)
+        expect = transcript.expect
+        assert facts.completeness is Completeness.WHOLE
+        assert (facts.model, facts.finish_reason) == (
+            expect["model"] or "",
+            expect["finish_reason"] or "",
+        )
+        assert (facts.error is not None) is expect["error"]
+        assert (facts.usage, facts.usage_problem) == (None, "")
+    assert operations == {"count_tokens", "text_completion"}
 
 
 def test_the_stream_has_ended_with_its_stop_and_not_before() -> None:
