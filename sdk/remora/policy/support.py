@@ -17,6 +17,7 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.intercept",
             "spec.opaque",
             "spec.capture",
+            "spec.includeUsage",
         }
     ),
     "ClusterLLMPolicy": frozenset(
@@ -24,6 +25,7 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.defaults.intercept",
             "spec.defaults.opaque",
             "spec.defaults.capture",
+            "spec.defaults.includeUsage",
             "spec.floors.opaque",
             "spec.floors.capture",
         }

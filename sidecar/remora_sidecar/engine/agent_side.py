@@ -5,6 +5,7 @@ forbids that, so heads and chunks are written here and aiohttp keeps the parsing
 pipelining and the life of the connection.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from http import HTTPStatus
 
@@ -13,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from remora_sidecar.dialects.error_shapes import ErrorShape, openai_error
+from remora_sidecar.engine.answer_sink import AnswerStart
 from remora_sidecar.engine.headers import RawHeaders, serialized
 from remora_sidecar.model.refusal import Refusal
 
@@ -56,8 +58,15 @@ class AgentRequest(web.BaseRequest):
 class AgentSide:
     """Writes one answer to the agent."""
 
-    def __init__(self, request: web.BaseRequest) -> None:
-        """Take the request whose answer this is."""
+    def __init__(
+        self, request: web.BaseRequest, own_headers: Callable[[], RawHeaders] = list
+    ) -> None:
+        """Take the request whose answer this is.
+
+        Args:
+            request: As aiohttp gives it.
+            own_headers: Gives the fields that Remora adds, asked as the head is written.
+        """
         self._protocol: RequestHandler = request.protocol
         self._is_http10 = request.version < (1, 1)
         self._method = request.method
@@ -65,6 +74,13 @@ class AgentSide:
         self.framing = Framing.NONE
         self.started = False
         self._pending = b""
+        self._own_headers = own_headers
+
+    def begin(self, start: AnswerStart) -> bool:
+        """Take the head of a provider's answer; False if no body belongs to it."""
+        framing = self.frame(start.status, start.length)
+        self.start(start.status, start.reason, [*start.headers, *self._own_headers()])
+        return framing is not Framing.NONE
 
     def frame(self, status: int, length: int | None) -> Framing:
         """Choose the framing of an answer whose length is known, or not (None)."""
@@ -158,9 +174,8 @@ class AgentSide:
         if self.started:
             return
         answer = shape(refusal, call_id)
-        headers = [*answer.headers, (b"Content-Length", b"%d" % len(answer.body))]
-        if call_id:
-            headers.append((b"remora-call-id", call_id.encode()))
+        length = (b"Content-Length", b"%d" % len(answer.body))
+        headers = [*answer.headers, length, *self._own_headers()]
         self.frame(answer.status, len(answer.body))
         self.start(answer.status, HTTPStatus(answer.status).phrase, headers)
         self.write(answer.body, last=True)

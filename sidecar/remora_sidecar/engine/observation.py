@@ -14,10 +14,13 @@ from remora.records import (
     Body,
     CallError,
     CallRecord,
+    Cost,
     EndReason,
     Origin,
+    Usage,
 )
 from remora_sidecar.dialects.base import AnswerFacts, AnswerReader, CallRequest, Completeness
+from remora_sidecar.dialects.request_text import estimated_input_tokens
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.model.exchange import Headers, header
 
@@ -90,6 +93,7 @@ class Observation:
     waiting: Waiting
     request: CallRequest = field(default_factory=lambda: CallRequest(operation=""))
     request_content_type: str = ""
+    request_body: bytes = b""
     opaque: bool = False
     notes: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -100,6 +104,11 @@ class Observation:
     attempt_started_s: float = 0.0
     reused_connection: bool = False
     decoding_problem: str = ""
+
+    @property
+    def overhead_s(self) -> float:
+        """Time spent in Remora so far rather than waiting for somebody else."""
+        return max(0.0, self.clock.monotonic_s() - self.started_s - self.waiting.total_s)
 
     def note(self, text: str) -> None:
         """Keep a remark that no field of the record can carry."""
@@ -123,26 +132,29 @@ class Observation:
             )
         )
 
+    def facts(self) -> AnswerFacts:
+        """Ask the reader, once, what the answer stated."""
+        facts = self.reader.finish() if self.reader is not None else AnswerFacts()
+        if not self.decoding_problem:
+            return facts
+        self.note(f"the answer could not be decoded for reading: {self.decoding_problem}")
+        return replace(facts, completeness=Completeness.UNKNOWN)
+
     def record(
-        self, prices: PriceBook, end_reason: EndReason, error: CallError | None = None
+        self,
+        prices: PriceBook,
+        facts: AnswerFacts,
+        end_reason: EndReason,
+        error: CallError | None = None,
     ) -> CallRecord:
         """Make the record of the call as it ended."""
         latency_s = self.clock.monotonic_s() - self.started_s
-        facts = self._facts()
         end_reason = _settled(end_reason, facts)
         error = error or self._error(facts, end_reason)
         model = facts.model or self.request.model
         if facts.usage is None and facts.usage_problem and not self.request.model:
             model = model or PARSE_FAILED_MODEL
-        cost = None
-        if facts.usage is not None and model:
-            cost = prices.cost(
-                self.price_id,
-                model,
-                facts.usage,
-                self.started_unix_ns,
-                service_tier=facts.service_tier,
-            )
+        usage = self._usage(facts, end_reason)
         return CallRecord(
             call_id=self.call_id,
             started_unix_ns=self.started_unix_ns,
@@ -164,8 +176,8 @@ class Observation:
             response_id=facts.response_id,
             provider_request_id=_request_id(self.answer_headers),
             tool_names=facts.tool_names,
-            usage=facts.usage,
-            cost=cost,
+            usage=usage,
+            cost=self._cost(prices, usage, model, facts.service_tier),
             latency_s=latency_s,
             ttft_s=self.first_output_s,
             overhead_s=max(0.0, latency_s - self.waiting.total_s),
@@ -181,12 +193,28 @@ class Observation:
             ),
         )
 
-    def _facts(self) -> AnswerFacts:
-        facts = self.reader.finish() if self.reader is not None else AnswerFacts()
-        if not self.decoding_problem:
-            return facts
-        self.note(f"the answer could not be decoded for reading: {self.decoding_problem}")
-        return replace(facts, completeness=Completeness.UNKNOWN)
+    def _usage(self, facts: AnswerFacts, end_reason: EndReason) -> Usage | None:
+        """Take what was stated; an estimate of what was seen where it was not, or not all."""
+        stated = facts.usage
+        seen = facts.output_tokens_estimate
+        if not seen or facts.error is not None or self.status_code >= 400:
+            return stated
+        if end_reason is EndReason.COMPLETED:
+            if stated is not None or self.request.states_usage:
+                return stated  # whole as it is, or an error that an estimate would hide
+        elif stated is not None and (stated.output_tokens or 0) >= seen:
+            return stated
+        stated = stated or Usage(input_tokens=estimated_input_tokens(self.request_body) or None)
+        return replace(stated, output_tokens=seen, estimated=True)
+
+    def _cost(
+        self, prices: PriceBook, usage: Usage | None, model: str, service_tier: str
+    ) -> Cost | None:
+        if usage is None or not model:
+            return None
+        return prices.cost(
+            self.price_id, model, usage, self.started_unix_ns, service_tier=service_tier
+        )
 
     def _error(self, facts: AnswerFacts, end_reason: EndReason) -> CallError | None:
         if facts.error is not None:

@@ -10,7 +10,9 @@ from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.settlement import Settlement
 from remora_sidecar.engine.upstream import Upstream
+from remora_sidecar.engine.usage_asking import UsageAsking
 from remora_sidecar.model.handoff import HandOff, HandOffTable
 from remora_sidecar.policy import PolicySnapshot
 
@@ -44,6 +46,8 @@ class EngineParts:
     captured_body_bytes: int
     answer_headers: bool
     stopping: bool = False
+    usage_asking: UsageAsking = field(default_factory=UsageAsking)
+    settlement: Settlement = field(default_factory=Settlement)
     tasks: TaskOwner = field(default_factory=lambda: TaskOwner("engine"))
     _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
 

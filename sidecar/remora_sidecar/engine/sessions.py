@@ -31,14 +31,20 @@ class ModelTotals:
     cost_usd: Decimal | None = None
 
     def add(self, record: CallRecord) -> None:
-        """Count one call."""
+        """Count one call; of a revised record only the usage, which it came with."""
+        if record.revision:
+            self._add_usage(record)
+            return
         self.calls += 1
         self.errors += record.error is not None
         self.cached += record.cached
         self.latency_s += record.latency_s
         if record.usage is None:
             self.unread_usage += record.error is not None and record.status_code == 200
-        else:
+        self._add_usage(record)
+
+    def _add_usage(self, record: CallRecord) -> None:
+        if record.usage is not None:
             self.input_tokens += record.usage.input_tokens or 0
             self.output_tokens += record.usage.output_tokens or 0
             self.unpriced += record.cost is None

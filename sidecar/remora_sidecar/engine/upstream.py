@@ -10,7 +10,7 @@ import functools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import aiohttp
 import certifi
@@ -18,7 +18,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
-from aiohttp.streams import StreamReader
 from yarl import URL
 
 from remora.errors import ConfigError, Problem, UpstreamError
@@ -76,12 +75,28 @@ class _Protocol(ResponseHandler):
         super().data_received(data)
 
 
+class AnswerContent(Protocol):
+    """An answer's body as it is read; aiohttp's StreamReader is one."""
+
+    def at_eof(self) -> bool:
+        """Whether all was read."""
+        ...
+
+    def read_nowait(self) -> bytes:
+        """Return what has arrived; empty if nothing has."""
+        ...
+
+    async def readany(self) -> bytes:
+        """Return what has arrived or comes next; raises aiohttp.ClientError at a cut."""
+        ...
+
+
 @dataclass(slots=True)
 class Answer:
     """The head of a provider's answer and its body still to be read."""
 
     message: RawResponseMessage
-    content: StreamReader
+    content: AnswerContent
 
 
 class UpstreamConnection:

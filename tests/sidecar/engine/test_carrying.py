@@ -87,11 +87,14 @@ async def test_the_agent_gets_the_providers_fields_and_the_call_id(carrying):
     answer = await agent.ask("POST", CHAT, [HOST], ASKED.encode())
     record = await carrying.record()
     assert (answer.status, answer.reason) == (200, "Fine")
-    assert answer.headers == (
+    *received, (overhead, milliseconds) = answer.headers
+    assert received == [
         *fields,
         ("content-length", "2"),
         ("remora-call-id", record.call_id),
-    )
+    ]
+    assert overhead == "remora-overhead-ms"
+    assert 0 < float(milliseconds) <= 1000 * record.overhead_s
     assert record.provider_request_id == "req_1"
 
 

@@ -1,6 +1,6 @@
-"""Every recorded openai-chat exchange, through the whole sidecar over real TLS."""
+"""Every recorded exchange of every dialect, through the whole sidecar over real TLS."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from remora.records import CallRecord, EndReason
 from remora.testing.double_answer import Answer, RandomCuts, answer_of
 from remora.testing.raw_agent import RawAgent, RawAnswer
 from remora.testing.transcripts import Transcript
+from remora_sidecar.dialects.registry import DIALECTS
 
 _FIGURES = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
@@ -19,26 +20,40 @@ _PROVIDER = """\
 apiVersion: remora.dev/v1alpha1
 kind: LLMProvider
 metadata: {{name: {name}}}
-spec: {{hosts: ["{host}"], ports: [{port}], tls: {tls}, dialects: [openai-chat]}}
+spec: {{hosts: ["{host}"], ports: [{port}], tls: {tls}, dialects: [{dialect}]}}
 ---
 """
 
+_NOTHING_IS_CHANGED = """\
+apiVersion: remora.dev/v1alpha1
+kind: LLMPolicy
+metadata: {name: recorded}
+spec: {includeUsage: never}
+---
+"""
 
-@pytest.fixture
-def policy(chat_transcripts, tmp_path) -> Path:
+_RECORDED = {"cohere-chat": "cohere"}
+"""What the corpus calls a dialect, where it differs."""
+
+
+def _policy(transcripts: Sequence[Transcript], dialect: str) -> str:
     """Providers for the hosts in the recordings that nobody ships."""
-    file = tmp_path / "providers.yaml"
-    documents, seen = [], set()
-    for transcript in chat_transcripts:
-        place = _place(transcript)
+    documents, seen = [_NOTHING_IS_CHANGED], set()
+    for transcript in transcripts:
+        tls, host, port = place = _place(transcript)
         if place in seen or _is_known(place):
             continue
         seen.add(place)
-        tls, host, port = place
-        name = f"recorded-{len(seen)}"
-        documents.append(_PROVIDER.format(name=name, host=host, port=port, tls=str(tls).lower()))
-    file.write_text("".join(documents))
-    return file
+        documents.append(
+            _PROVIDER.format(
+                name=f"recorded-{len(seen)}",
+                host=host,
+                port=port,
+                tls=str(tls).lower(),
+                dialect=dialect,
+            )
+        )
+    return "".join(documents)
 
 
 _BUILTIN = ProviderRegistry.builtin()
@@ -86,24 +101,25 @@ async def _ask(carrying, agents: dict[Any, RawAgent], transcript: Transcript) ->
     return await agents[place].ask(transcript.method, target, headers, transcript.request_body)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
 async def test_recorded_exchanges_pass_unchanged_and_are_understood(
-    carry, chat_transcripts, policy, seed
+    carry, recorded, dialect, tmp_path
 ):
-    names = sorted(
-        {_place(transcript)[1] for transcript in chat_transcripts if _place(transcript)[0]}
-    )
+    transcripts = recorded(_RECORDED.get(dialect, dialect))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(_policy(transcripts, dialect))
+    names = sorted({_place(transcript)[1] for transcript in transcripts if _place(transcript)[0]})
     problems, agents = [], {}
     async with carry(double={"names": names}, policy=policy) as carrying:
-        for number, transcript in enumerate(chat_transcripts):
-            carrying.double.script(_cut(transcript, seed + number))
+        for number, transcript in enumerate(transcripts):
+            carrying.double.script(_cut(transcript, number))
             answer = await _ask(carrying, agents, transcript)
             received = carrying.double.requests[-1]
             problems += _passing_problems(transcript, received, answer)
         for agent in agents.values():
             agent.abort()
-        records = await carrying.records(len(chat_transcripts))
-    for transcript, record in zip(chat_transcripts, records, strict=True):
+        records = await carrying.records(len(transcripts))
+    for transcript, record in zip(transcripts, records, strict=True):
         problems += _reading_problems(transcript, record)
     assert problems == []
 
@@ -128,8 +144,12 @@ def _passing_problems(transcript: Transcript, received, answer: RawAnswer) -> li
 
 
 def _end_to_end(headers) -> list[tuple[str, str]]:
-    framing = {"content-length", "transfer-encoding", "connection", "remora-call-id"}
-    return [(name, value.strip()) for name, value in headers if name.lower() not in framing]
+    framing = {"content-length", "transfer-encoding", "connection"}
+    return [
+        (name, value.strip())
+        for name, value in headers
+        if name.lower() not in framing and not name.startswith("remora-")
+    ]
 
 
 def _reading_problems(transcript: Transcript, record: CallRecord) -> list[str]:

@@ -1,0 +1,128 @@
+"""The provider's side of a call: ask, watch the answer, pass it on, record it."""
+
+import aiohttp
+from aiohttp.http import RawResponseMessage
+
+from remora.records import CallError, EndReason
+from remora_sidecar.dialects.base import Dialect
+from remora_sidecar.engine.answer_sink import AnswerSink, AnswerStart
+from remora_sidecar.engine.attempts import Attempts
+from remora_sidecar.engine.headers import end_to_end
+from remora_sidecar.engine.outgoing import Outgoing
+from remora_sidecar.engine.recording import Recording
+from remora_sidecar.engine.upstream import Answer
+from remora_sidecar.engine.usage_asking import AskedUsage, UsageFilter
+from remora_sidecar.model.exchange import AnswerHead
+
+_CUT = CallError("provider_cut", "the provider cut its answer before it was whole")
+
+
+class Exchange:
+    """Carries one request to its provider and the answer to a sink."""
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        recording: Recording,
+        dialect: Dialect,
+        asked_usage: AskedUsage | None = None,
+    ) -> None:
+        """Take the call; nothing is sent yet."""
+        self.attempts = attempts
+        self._recording = recording
+        self._seen = recording.seen
+        self._dialect = dialect
+        self._asked_usage = asked_usage
+        self._filter: UsageFilter | None = None
+
+    async def ask(self, outgoing: Outgoing) -> Answer:
+        """Get an answer; raises UpstreamError if none comes."""
+        asked = self._asked_usage
+        if asked is None:
+            return await self.attempts.ask(outgoing)
+        answer = await self.attempts.ask(asked.changed(outgoing))
+        with self._seen.waiting:
+            answer, refused = await asked.judged(answer)
+        if not refused:
+            return answer
+        self._asked_usage = None
+        self._seen.attempt_ended(answer.message.code, asked.refusal)
+        self._seen.note("asked for usage in the stream; the provider refused, so it was not asked")
+        self.attempts.abort()
+        return await self.attempts.ask(outgoing)
+
+    async def relay(self, answer: Answer, sink: AnswerSink) -> bool:
+        """Pass the answer on.
+
+        Returns:
+            Whether the whole request had gone out, so that the agent may send another.
+        """
+        has_body = self._begin(answer, sink)
+        if not has_body:
+            self._recording.finish(EndReason.COMPLETED)
+            sink.flush()
+            return self.attempts.complete()
+        try:
+            await self._pass_body(answer, sink)
+        except aiohttp.ClientError:
+            self._recording.finish(EndReason.PROVIDER_CUT, _CUT)
+            sink.write(self._filter.cut() if self._filter is not None else b"")
+            sink.cut()
+            return False
+        return self.attempts.complete()
+
+    def _begin(self, answer: Answer, sink: AnswerSink) -> bool:
+        message = answer.message
+        self._seen.attempt_ended(message.code)
+        head = AnswerHead(message.code, message.raw_headers)
+        self._recording.begin_answer(head, self._dialect)
+        if self._asked_usage is not None:
+            self._filter = self._asked_usage.filter(head)
+        is_framed = message.chunked or self._filter is not None
+        start = AnswerStart(
+            status=message.code,
+            reason=message.reason,
+            headers=end_to_end(message.raw_headers, also=(b"content-length",) * bool(self._filter)),
+            length=None if is_framed else content_length(message),
+        )
+        return sink.begin(start)
+
+    async def _pass_body(self, answer: Answer, sink: AnswerSink) -> None:
+        """Pass the body on; raises aiohttp.ClientError if the provider cuts it."""
+        message = answer.message
+        remaining = None if message.chunked else content_length(message)
+        recording, usage_filter = self._recording, self._filter
+        last = False
+        while not last:
+            chunk = await self._next_chunk(answer, sink)
+            if remaining is not None:
+                remaining -= len(chunk)
+            last = answer.content.at_eof() or remaining == 0
+            if recording.watch(chunk) or last:
+                recording.finish(EndReason.COMPLETED)
+            if usage_filter is not None:
+                chunk = usage_filter.passed(chunk, last=last)
+                if not chunk and not last:
+                    continue
+            sink.write(chunk, last=last)
+            if sink.congested and not last:
+                with self._seen.waiting:
+                    await sink.drain()
+
+    async def _next_chunk(self, answer: Answer, sink: AnswerSink) -> bytes:
+        """Take what has arrived, else wait; the head goes out before any waiting."""
+        content = answer.content
+        if not content.at_eof():
+            if chunk := content.read_nowait():
+                return chunk
+            if not content.at_eof():
+                sink.flush()
+                with self._seen.waiting:
+                    return await content.readany()
+        return b""
+
+
+def content_length(message: RawResponseMessage) -> int | None:
+    """Read how long the body is; None if the head does not say."""
+    value = message.headers.get("Content-Length")
+    return int(value) if value is not None else None
