@@ -4,10 +4,8 @@ Counted in plain numbers, which only the loop's thread touches, and made into Pr
 families at a scrape: its own counters take a lock for each step, several for each call.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -17,37 +15,14 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from remora.records import CallRecord, EndReason
+from remora_sidecar.engine.chunk_times import ChunkTimes
+from remora_sidecar.engine.genai_metrics import GenAIMetrics
+from remora_sidecar.engine.spread import Spread
 
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _OVERHEAD_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 1)
-
-
-@dataclass(slots=True)
-class _Spread:
-    """How values lie between bounds."""
-
-    bounds: Sequence[float]
-    total: float = 0.0
-    _counts: list[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        self._counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Counts below each bound, as the exposition format wants them."""
-        names = [*map(floatToGoString, self.bounds), "+Inf"]
-        below, buckets = 0, []
-        for name, count in zip(names, self._counts, strict=True):
-            below += count
-            buckets.append((name, float(below)))
-        return buckets
 
 
 class EngineMetrics(Collector):
@@ -69,18 +44,21 @@ class EngineMetrics(Collector):
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._unread: Counter[str] = Counter()
         self._opaque = 0
-        self._latency: dict[str, _Spread] = {}
-        self._overhead = _Spread(_OVERHEAD_BUCKETS)
+        self._cache: Counter[str] = Counter()
+        self._genai = GenAIMetrics()
+        self._latency: dict[str, Spread] = {}
+        self._overhead = Spread(_OVERHEAD_BUCKETS)
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     def count(self, record: CallRecord) -> None:
         """Count one record."""
+        self._genai.count(record)
         provider = record.provider
         self._calls[provider, record.operation, _outcome(record)] += 1
         latency = self._latency.get(provider)
         if latency is None:
-            latency = self._latency[provider] = _Spread(_LATENCY_BUCKETS)
+            latency = self._latency[provider] = Spread(_LATENCY_BUCKETS)
         latency.add(record.latency_s)
         if record.overhead_s is not None:
             self._overhead.add(record.overhead_s)
@@ -91,8 +69,17 @@ class EngineMetrics(Collector):
         elif record.error is not None and record.error.type == "usage_unreadable":
             self._unread[provider] += 1
 
+    def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
+        """Count the chunks of a call's streamed answer, once it is recorded."""
+        self._genai.count_chunks(record, times)
+
+    def cache(self, result: str) -> None:
+        """Count what the cache had for a call: ``hit``, ``miss`` or ``bypass``."""
+        self._cache[result] += 1
+
     def collect(self) -> Iterable[Metric]:
         """Give Prometheus' families."""
+        yield from self._genai.collect()
         yield _counter(
             "remora_calls", "Calls recorded.", ("provider", "operation", "outcome"), self._calls
         )
@@ -103,13 +90,19 @@ class EngineMetrics(Collector):
             "remora_usage_unreadable",
             "Successful calls whose usage could not be read.",
             ("provider",),
-            {(provider,): count for provider, count in self._unread.items()},
+            {(provider,): count for provider, count in list(self._unread.items())},
         )
         yield _counter(
             "remora_requests_refused",
             "Requests that could not be carried.",
             ("code",),
-            {(code,): count for code, count in self.refused.items()},
+            {(code,): count for code, count in list(self.refused.items())},
+        )
+        yield _counter(
+            "remora_cache_results",
+            "Calls by what the cache had for them.",
+            ("result",),
+            {(result,): count for result, count in list(self._cache.items())},
         )
         yield CounterMetricFamily(
             "remora_opaque", "Calls and connections relayed or blocked unread.", self._opaque
@@ -128,7 +121,7 @@ class EngineMetrics(Collector):
             "From request head to the end of the answer.",
             labels=("provider",),
         )
-        for provider, spread in self._latency.items():
+        for provider, spread in list(self._latency.items()):
             latency.add_metric((provider,), spread.buckets(), spread.total)
         yield latency
         yield HistogramMetricFamily(

@@ -14,7 +14,7 @@ from remora.testing.double_answer import json_answer
 from remora.testing.raw_agent import RawAgent
 
 CHAT = "/v1/chat/completions"
-SECRET_MODEL = "a-model-nobody-may-know"
+SECRET_MODEL = "a model: nobody may know"
 BODY = json.dumps({"model": SECRET_MODEL, "messages": [{"role": "user", "content": "hi"}]})
 
 

@@ -1,0 +1,134 @@
+"""OpenTelemetry's GenAI client metrics, as Prometheus writes their names.
+
+Counted for calls in a format that is read. Agents choose model names freely, so that a name
+becomes a label only if a provider answered a call with it well, and only so many do.
+"""
+
+import re
+from collections.abc import Iterable
+
+from prometheus_client.core import HistogramMetricFamily, Metric
+
+from remora.records import CallRecord
+from remora_sidecar.engine.chunk_times import ChunkTimes
+from remora_sidecar.engine.spread import Spread
+from remora_sidecar.model.genai_names import (
+    DURATION_BOUNDS_S,
+    TOKEN_BOUNDS,
+    billable_tokens,
+    error_type,
+    provider_name,
+    response_model,
+)
+
+OTHER_MODEL = "other"
+"""Label of models that got no good answer yet, or came when there were enough."""
+
+MAX_MODELS = 100
+MAX_SERIES = 500
+"""Combinations of operation, provider and models; later ones count under `OTHER_MODEL`."""
+
+_READABLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}")
+
+_Labels = tuple[str, str, str, str]
+_LABELS = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+)
+_UNREAD_DIALECTS = frozenset({"", "unknown"})
+
+
+class _Histograms:
+    """Histograms of one family, by label values."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._by_labels: dict[tuple[str, ...], Spread] = {}
+
+    def of(self, *labels: str) -> Spread:
+        spread = self._by_labels.get(labels)
+        if spread is None:
+            spread = self._by_labels[labels] = Spread(self._bounds)
+        return spread
+
+    def family(self, name: str, text: str, labels: tuple[str, ...]) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(name, text, labels=labels)
+        for values, spread in list(self._by_labels.items()):
+            family.add_metric(values, spread.buckets(), spread.total)
+        return family
+
+
+class GenAIMetrics:
+    """The four client metrics of the conventions."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._tokens = _Histograms(TOKEN_BOUNDS)
+        self._duration = _Histograms(DURATION_BOUNDS_S)
+        self._first_chunk = _Histograms(DURATION_BOUNDS_S)
+        self._per_chunk = _Histograms(DURATION_BOUNDS_S)
+        self._models: set[str] = set()
+        self._series: set[_Labels] = set()
+
+    def count(self, record: CallRecord) -> None:
+        """Count one call."""
+        if record.dialect in _UNREAD_DIALECTS or record.opaque:
+            return
+        self._learn_models(record)
+        labels = self._labels(record)
+        self._duration.of(*labels, error_type(record)).add(record.latency_s)
+        for direction, tokens in zip(("input", "output"), billable_tokens(record), strict=True):
+            if tokens is not None:
+                self._tokens.of(*labels, direction).add(tokens)
+        if record.stream and record.ttft_s is not None:
+            self._first_chunk.of(*labels).add(record.ttft_s)
+
+    def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
+        """Count the chunks of a streamed answer."""
+        if record.stream and record.dialect not in _UNREAD_DIALECTS and not times.gaps.is_empty:
+            self._per_chunk.of(*self._labels(record)).merge(times.gaps)
+
+    def _learn_models(self, record: CallRecord) -> None:
+        if not 200 <= record.status_code < 300 or record.error is not None:
+            return
+        for model in (record.requested_model, record.response_model):
+            if len(self._models) < MAX_MODELS and _READABLE_NAME.fullmatch(model):
+                self._models.add(model)
+
+    def _labels(self, record: CallRecord) -> _Labels:
+        provider = provider_name(record.provider)
+        requested, served = map(self._label_of, (record.requested_model, response_model(record)))
+        labels = (record.operation, provider, requested, served)
+        if labels not in self._series:
+            if len(self._series) >= MAX_SERIES:
+                return record.operation, provider, OTHER_MODEL, OTHER_MODEL
+            self._series.add(labels)
+        return labels
+
+    def _label_of(self, model: str) -> str:
+        return model if not model or model in self._models else OTHER_MODEL
+
+    def collect(self) -> Iterable[Metric]:
+        """Give Prometheus' families."""
+        yield self._tokens.family(
+            "gen_ai_client_token_usage",
+            "Input and output tokens of calls, as they are charged.",
+            (*_LABELS, "gen_ai_token_type"),
+        )
+        yield self._duration.family(
+            "gen_ai_client_operation_duration_seconds",
+            "From request head to the end of the answer.",
+            (*_LABELS, "error_type"),
+        )
+        yield self._first_chunk.family(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "From request head to the first output of a streamed answer.",
+            _LABELS,
+        )
+        yield self._per_chunk.family(
+            "gen_ai_client_operation_time_per_output_chunk_seconds",
+            "From each chunk of a streamed answer to the next.",
+            _LABELS,
+        )
