@@ -1,4 +1,4 @@
-"""An answer's body as JSON objects: one of a JSON body, or one for each event of an SSE stream.
+"""An answer's body as JSON objects: one of a JSON body, or one for each event or line of a stream.
 
 Dialects give it the bytes and get objects; what the objects mean it does not know. JSON and SSE
 are told apart by the first byte, because providers' content types are not always true.
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from remora_sidecar.dialects.base import HELD_ANSWER_LIMIT_BYTES, Completeness
+from remora_sidecar.dialects.json_lines import MEDIA_TYPES, JsonLines
+from remora_sidecar.dialects.json_skim import Skimmer
 from remora_sidecar.dialects.json_values import UNREADABLE, parse_json
 from remora_sidecar.dialects.sse import Event, EventStream
 from remora_sidecar.model.exchange import AnswerHead, header
@@ -93,8 +95,11 @@ class SseBody:
             self._take({"error": data[:4000].decode("utf-8", "replace")}, name)
 
 
+_Body = JsonBody | SseBody | JsonLines
+
+
 class AnswerBody:
-    """JSON or SSE, as the first byte tells."""
+    """JSON or SSE, as the first byte tells; or lines of JSON, where the dialect has them."""
 
     def __init__(
         self,
@@ -104,6 +109,8 @@ class AnswerBody:
         stream: bool,
         sentinel: bytes = b"",
         limit: int = HELD_ANSWER_LIMIT_BYTES,
+        lines: bool = False,
+        skim: bool = False,
     ) -> None:
         """Stand before the first byte.
 
@@ -113,18 +120,22 @@ class AnswerBody:
             stream: A stream was asked for.
             sentinel: Data of the event that ends a stream.
             limit: The most bytes of a JSON body to hold.
+            lines: A stream may be of lines of JSON.
+            skim: Take long strings and numbers in arrays out before anything is held.
         """
         self._head = head
         self._take = take
         self._stream = stream
         self._sentinel = sentinel
         self._limit = limit
-        self._body: JsonBody | SseBody | None = None
+        self._lines = lines
+        self._skimmer = Skimmer() if skim else None
+        self._body: _Body | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether the answer turned out to be a stream."""
-        return isinstance(self._body, SseBody)
+        return isinstance(self._body, SseBody | JsonLines)
 
     @property
     def begun(self) -> bool:
@@ -148,21 +159,26 @@ class AnswerBody:
             if not data:
                 return
             self._body = self._told_by(data[:1])
-        self._body.feed(data)
+        self._body.feed(data if self._skimmer is None else self._skimmer.feed(data))
 
     def finish(self) -> Completeness:
         """Take the end of the body; say whether the format's own end was seen."""
         if self._body is not None:
+            if self._skimmer is not None:
+                self._body.feed(self._skimmer.flush())
             return self._body.finish()
         # Nothing came through: of an encoded body that may be our decoder's fault.
         is_encoded = header(self._head.headers, b"content-encoding") is not None
         cut = self._head.status == 200 and not is_encoded
         return Completeness.CUT if cut else Completeness.UNKNOWN
 
-    def _told_by(self, first: bytes) -> JsonBody | SseBody:
-        content_type = header(self._head.headers, b"content-type") or ""
-        says_stream = content_type.lower().startswith("text/event-stream")
-        may_be_stream = self._stream and self._head.status < 400 and first in _FIELD_BEGINS
-        if (says_stream or may_be_stream) and first not in b"{[":
-            return SseBody(self._take, self._sentinel)
+    def _told_by(self, first: bytes) -> _Body:
+        content_type = (header(self._head.headers, b"content-type") or "").lower()
+        asked = self._stream and self._head.status < 400
+        if first not in b"{[":
+            says_stream = content_type.startswith("text/event-stream")
+            if says_stream or (asked and first in _FIELD_BEGINS):
+                return SseBody(self._take, self._sentinel)
+        elif self._lines and (asked or content_type.startswith(MEDIA_TYPES)):
+            return JsonLines(self._take)
         return JsonBody(self._take, self._limit)

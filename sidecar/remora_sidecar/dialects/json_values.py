@@ -52,6 +52,13 @@ def count(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_COUNT else None
 
 
+def seconds(value: object) -> float | None:
+    """Return the number if the value is a length of time; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= MAX_COUNT else None
+
+
 def member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the object under this name; an empty one if there is none."""
     inner = value.get(name)

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from remora.records import Usage
-from remora_sidecar.dialects.json_values import count, member
+from remora_sidecar.dialects.json_values import count, member, seconds
 
 SEARCHED = "prompt_tokens, completion_tokens, input_tokens, output_tokens"
 """Keys of which at least one must be there, for messages."""
 
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_OUTPUT_DETAILS = (
+    "completion_tokens_details",
+    "output_tokens_details",
+    "output_token_details",
+)
 
 _Path = tuple[str, ...]
 
@@ -43,6 +47,8 @@ _REASONING: tuple[_Path, ...] = (
 )
 _INPUT_AUDIO = _in_details(_PROMPT_DETAILS, "audio_tokens")
 _OUTPUT_AUDIO = _in_details(_OUTPUT_DETAILS, "audio_tokens")
+_INPUT_IMAGE = _in_details(_PROMPT_DETAILS, "image_tokens")
+_OUTPUT_IMAGE = _in_details(_OUTPUT_DETAILS, "image_tokens")
 
 
 def _first(usage: Mapping[str, Any], paths: tuple[_Path, ...]) -> int | None:
@@ -58,6 +64,12 @@ def _first(usage: Mapping[str, Any], paths: tuple[_Path, ...]) -> int | None:
 def states_tokens(usage: object) -> bool:
     """Tell whether this is a usage object that names tokens."""
     return isinstance(usage, dict) and any(path[0] in usage for path in (*_INPUT, *_OUTPUT))
+
+
+def audio_seconds(usage: Mapping[str, Any]) -> float | None:
+    """Return the length of the audio that is charged by length; Mistral states it beside tokens."""
+    by_length = usage.get("type") == "duration"
+    return seconds(usage.get("seconds") if by_length else usage.get("prompt_audio_seconds"))
 
 
 def _total_output(
@@ -80,11 +92,11 @@ def read_usage(usage: Mapping[str, Any], *, hidden_thoughts: bool = False) -> Us
         hidden_thoughts: The provider is Google, whose thoughts appear only in the total.
 
     Returns:
-        None if neither input nor output is a number.
+        None if neither input nor output is a number, nor the length of audio.
     """
-    reasoning = _first(usage, _REASONING)
+    reasoning, length = _first(usage, _REASONING), audio_seconds(usage)
     input_tokens, stated_output = _first(usage, _INPUT), _first(usage, _OUTPUT)
-    if input_tokens is None and stated_output is None:
+    if input_tokens is None and stated_output is None and length is None:
         return None
     return Usage(
         input_tokens=input_tokens,
@@ -96,4 +108,7 @@ def read_usage(usage: Mapping[str, Any], *, hidden_thoughts: bool = False) -> Us
         reasoning_tokens=reasoning,
         input_audio_tokens=_first(usage, _INPUT_AUDIO),
         output_audio_tokens=_first(usage, _OUTPUT_AUDIO),
+        input_image_tokens=_first(usage, _INPUT_IMAGE),
+        output_image_tokens=_first(usage, _OUTPUT_IMAGE),
+        input_audio_seconds=length,
     )
