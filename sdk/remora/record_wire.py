@@ -8,6 +8,7 @@ from remora.records import (
     Attempt,
     Attribution,
     Body,
+    CacheVerdict,
     CallError,
     CallRecord,
     Cost,
@@ -24,7 +25,7 @@ _PLAIN = tuple(
     if f.name
     not in {
         "started_unix_ns", "attribution", "origin", "end_reason", "error", "tool_names", "usage",
-        "cost", "attempts", "notes", "request_body", "response_body", "ttft_s", "overhead_s",
+        "cache", "cost", "attempts", "notes", "request_body", "response_body", "ttft_s", "overhead_s",
     }
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")
@@ -69,6 +70,17 @@ def _fill_cost(message: pb.Cost, cost: Cost) -> None:
     message.output_usd = format(cost.output_usd, "f")
     message.price_source = cost.price_source
     message.price_date = cost.price_date
+
+
+def _fill_verdict(message: pb.CacheVerdict, verdict: CacheVerdict) -> None:
+    message.result = verdict.result
+    message.reason = verdict.reason
+    if verdict.age_s is not None:
+        message.age_s = verdict.age_s
+    if verdict.original_latency_s is not None:
+        message.original_latency_s = verdict.original_latency_s
+    if verdict.saved_usd is not None:
+        message.saved_usd = format(verdict.saved_usd, "f")
 
 
 def _fill_attempt(message: pb.Attempt, attempt: Attempt) -> None:
@@ -126,6 +138,8 @@ def _fill_optional(message: pb.CallRecord, record: CallRecord) -> None:
         _fill_usage(message.usage, record.usage)
     if record.cost is not None:
         _fill_cost(message.cost, record.cost)
+    if record.cache is not None:
+        _fill_verdict(message.cache, record.cache)
 
 
 def to_message_without_bodies(record: CallRecord) -> pb.CallRecord:
@@ -204,6 +218,17 @@ def _cost(message: pb.Cost) -> Cost:
     )
 
 
+def _verdict(message: pb.CacheVerdict) -> CacheVerdict:
+    latency = message.original_latency_s
+    return CacheVerdict(
+        result=message.result,
+        reason=message.reason,
+        age_s=message.age_s if message.HasField("age_s") else None,
+        original_latency_s=latency if message.HasField("original_latency_s") else None,
+        saved_usd=Decimal(message.saved_usd) if message.saved_usd else None,
+    )
+
+
 def _body(message: pb.Body) -> Body:
     return Body(
         content=message.content,
@@ -233,6 +258,7 @@ def from_message(message: pb.CallRecord) -> CallRecord:
         tool_names=tuple(message.tool_names),
         usage=_usage(message.usage) if message.HasField("usage") else None,
         cost=_cost(message.cost) if message.HasField("cost") else None,
+        cache=_verdict(message.cache) if message.HasField("cache") else None,
         ttft_s=message.ttft_s if message.HasField("ttft_s") else None,
         overhead_s=message.overhead_s if message.HasField("overhead_s") else None,
         attempts=tuple(_attempt(attempt) for attempt in message.attempts),

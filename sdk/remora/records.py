@@ -79,6 +79,25 @@ class CallError:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheVerdict:
+    """What the cache made of a call.
+
+    Attributes:
+        result: ``hit``, ``miss`` or ``bypass``.
+        reason: Why it was passed by, or who made the answer that was shared.
+        age_s: Of the answer; None where none was taken from the cache.
+        original_latency_s: What the answer took when it was made.
+        saved_usd: What it would have cost; None where the price is unknown.
+    """
+
+    result: str
+    reason: str = ""
+    age_s: float | None = None
+    original_latency_s: float | None = None
+    saved_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of a call against one provider and model."""
 
@@ -137,6 +156,9 @@ class CallRecord:
         latency_s: From the request head to the end of the answer.
         ttft_s: From the request head to the first byte of the answer's body.
         overhead_s: Time spent in Remora rather than waiting for provider or agent.
+        cached: The answer came out of the cache: its usage is that of the call that made
+            it, its cost nothing.
+        cache: What the cache made of the call; None where policy has no cache.
         opaque: Relayed without being read.
         notes: What a reader should know and no other field says.
     """
@@ -169,6 +191,7 @@ class CallRecord:
     request_bytes: int = 0
     response_bytes: int = 0
     cached: bool = False
+    cache: CacheVerdict | None = None
     opaque: bool = False
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from remora.records import (
     Attempt,
     Attribution,
     Body,
+    CacheVerdict,
     CallError,
     CallRecord,
     Cost,
@@ -39,6 +40,14 @@ usages = st.builds(
 )
 costs = st.builds(
     Cost, total_usd=money, input_usd=money, output_usd=money, price_source=text, price_date=text
+)
+verdicts = st.builds(
+    CacheVerdict,
+    result=text,
+    reason=text,
+    age_s=st.none() | seconds,
+    original_latency_s=st.none() | seconds,
+    saved_usd=st.none() | money,
 )
 attempts = st.builds(
     Attempt,
@@ -79,6 +88,7 @@ records = st.builds(
     attempts=st.lists(attempts, max_size=3).map(tuple),
     usage=st.none() | usages,
     cost=st.none() | costs,
+    cache=st.none() | verdicts,
     latency_s=seconds,
     ttft_s=st.none() | seconds,
     overhead_s=st.none() | seconds,

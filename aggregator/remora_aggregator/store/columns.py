@@ -38,7 +38,9 @@ class Stamp:
 
 def row_of(record: pb.CallRecord, stamp: Stamp) -> tuple[Value, ...]:
     """Make the row of a record, in the order of `COLUMNS`."""
-    who, usage = record.attribution, record.usage
+    who = record.attribution
+    # What a cached answer states was used by the call that made it, and is counted with that.
+    usage = pb.Usage() if record.cached else record.usage
     message, bodies = _parted(record)
     return (
         stamp.namespace, stamp.pod_uid, record.call_id, record.revision, stamp.received_unix_ns,

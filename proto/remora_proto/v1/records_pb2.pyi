@@ -448,6 +448,49 @@ class Origin(_message.Message):
 Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 @_typing.final
+class CacheVerdict(_message.Message):
+    """What the cache made of a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AGE_S_FIELD_NUMBER: _builtins.int
+    ORIGINAL_LATENCY_S_FIELD_NUMBER: _builtins.int
+    SAVED_USD_FIELD_NUMBER: _builtins.int
+    result: _builtins.str
+    """"hit", "miss" or "bypass"."""
+    reason: _builtins.str
+    age_s: _builtins.float
+    original_latency_s: _builtins.float
+    """What the answer took when it was made."""
+    saved_usd: _builtins.str
+    """Decimal string: what it would have cost; empty where the price is unknown."""
+    def __init__(
+        self,
+        *,
+        result: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        age_s: _builtins.float | None = ...,
+        original_latency_s: _builtins.float | None = ...,
+        saved_usd: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_age_s", b"_age_s", "_original_latency_s", b"_original_latency_s", "age_s", b"age_s", "original_latency_s", b"original_latency_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age_s", b"_age_s", "_original_latency_s", b"_original_latency_s", "age_s", b"age_s", "original_latency_s", b"original_latency_s", "reason", b"reason", "result", b"result", "saved_usd", b"saved_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__age_s: _TypeAlias = _typing.Literal["age_s"]  # noqa: Y015
+    _WhichOneofArgType__age_s: _TypeAlias = _typing.Literal["_age_s", b"_age_s"]  # noqa: Y015
+    _WhichOneofReturnType__original_latency_s: _TypeAlias = _typing.Literal["original_latency_s"]  # noqa: Y015
+    _WhichOneofArgType__original_latency_s: _TypeAlias = _typing.Literal["_original_latency_s", b"_original_latency_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__age_s) -> _WhichOneofReturnType__age_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__original_latency_s) -> _WhichOneofReturnType__original_latency_s | None: ...
+
+Global___CacheVerdict: _TypeAlias = CacheVerdict  # noqa: Y015
+
+@_typing.final
 class CallRecord(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -486,6 +529,7 @@ class CallRecord(_message.Message):
     CAPTURE_FIELD_NUMBER: _builtins.int
     REQUEST_BODY_FIELD_NUMBER: _builtins.int
     RESPONSE_BODY_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """UUIDv7 as 32 hex digits."""
     revision: _builtins.int
@@ -544,6 +588,10 @@ class CallRecord(_message.Message):
     def request_body(self) -> Global___Body: ...
     @_builtins.property
     def response_body(self) -> Global___Body: ...
+    @_builtins.property
+    def cache(self) -> Global___CacheVerdict:
+        """Absent where policy has no cache. With `cached`, usage is that of the call that made the answer; it was not used again."""
+
     def __init__(
         self,
         *,
@@ -582,10 +630,11 @@ class CallRecord(_message.Message):
         capture: _builtins.str = ...,
         request_body: Global___Body | None = ...,
         response_body: Global___Body | None = ...,
+        cache: Global___CacheVerdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cost", b"cost", "error", b"error", "origin", b"origin", "overhead_s", b"overhead_s", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cache", b"cache", "cost", b"cost", "error", b"error", "origin", b"origin", "overhead_s", b"overhead_s", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cache", b"cache", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overhead_s: _TypeAlias = _typing.Literal["overhead_s"]  # noqa: Y015
     _WhichOneofArgType__overhead_s: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s"]  # noqa: Y015

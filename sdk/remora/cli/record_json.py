@@ -10,7 +10,7 @@ from typing import Any
 
 from remora.cli.moments import iso_utc
 from remora.client.usage import UsageDimension, UsageRow
-from remora.records import Attempt, Body, CallError, Cost, StoredRecord, Usage
+from remora.records import Attempt, Body, CacheVerdict, CallError, Cost, StoredRecord, Usage
 
 
 def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str, Any]:
@@ -50,6 +50,7 @@ def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str,
         "request_bytes": record.request_bytes,
         "response_bytes": record.response_bytes,
         "cached": record.cached,
+        "cache": _verdict(record.cache),
         "opaque": record.opaque,
         "attempts": [_attempt(attempt) for attempt in record.attempts],
         "notes": list(record.notes),
@@ -87,6 +88,18 @@ def _cost(cost: Cost | None) -> dict[str, str] | None:
         "output_usd": _money(cost.output_usd),
         "price_source": cost.price_source,
         "price_date": cost.price_date,
+    }
+
+
+def _verdict(verdict: CacheVerdict | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    return {
+        "result": verdict.result,
+        "reason": verdict.reason or None,
+        "age_s": verdict.age_s,
+        "original_latency_s": verdict.original_latency_s,
+        "saved_usd": None if verdict.saved_usd is None else format(verdict.saved_usd, "f"),
     }
 
 
