@@ -16,6 +16,7 @@ DIALECTS = frozenset(
         "openai-chat",
         "openai-completions",
         "openai-embeddings",
+        "openai-realtime",
         "openai-responses",
     }
 )

@@ -5,9 +5,10 @@ exception leaves one for bad input from agent or provider. The engine relays the
 itself; a dialect only watches copies, already decoded from any content-encoding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from remora.records import CallError, Usage
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
@@ -155,5 +156,75 @@ class Dialect(Protocol):
         Args:
             refusal: What is refused and why.
             call_id: To be told in the body; empty if it is not.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call of many that a long-lived connection carries: what was asked and answered.
+
+    Attributes:
+        facts: Completeness ``CUT`` where the conversation ended before the answer did.
+        started_s: When it was asked for, by the clock of those who feed the conversation.
+        first_output_s: When the model first said something; None if it did not.
+        asked: The message that asked, as far as it was to be kept; empty where the provider
+            began by itself.
+        answered: The message that ended the answer, as far as it was to be kept.
+        request_bytes: Size of the message that asked.
+        response_bytes: Size of all messages of the answer.
+        notes: What a reader should know.
+    """
+
+    request: CallRequest
+    facts: AnswerFacts
+    started_s: float
+    first_output_s: float | None = None
+    asked: bytes = b""
+    answered: bytes = b""
+    request_bytes: int = 0
+    response_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Conversation(Protocol):
+    """Watches the messages of one connection; bounded, however long it lives.
+
+    Messages are UTF-8 as sent; times are seconds on a clock that never goes back. No
+    exception leaves it for any message.
+    """
+
+    def from_agent(self, message: bytes, now_s: float) -> Sequence[Turn]:
+        """Take a message of the agent; give the turns that ended with it."""
+        ...
+
+    def from_provider(self, message: bytes, now_s: float) -> Sequence[Turn]:
+        """Take a message of the provider; give the turns that ended with it."""
+        ...
+
+    def finish(self) -> Sequence[Turn]:
+        """Give the turns that the end of the connection cut short. Called once."""
+        ...
+
+    @property
+    def facts(self) -> AnswerFacts:
+        """What was stated of the connection as a whole."""
+        ...
+
+    def take_notes(self) -> tuple[str, ...]:
+        """Give the remarks since the last turn that belong to none."""
+        ...
+
+
+@runtime_checkable
+class ConversationDialect(Dialect, Protocol):
+    """A dialect whose calls follow each other, or go side by side, on one WebSocket."""
+
+    def conversation(self, request: CallRequest, kept_bytes: int) -> Conversation:
+        """Begin to watch a connection.
+
+        Args:
+            request: What the handshake asked for.
+            kept_bytes: How much of the messages of a turn to keep for its record.
         """
         ...

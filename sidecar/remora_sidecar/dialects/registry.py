@@ -4,18 +4,25 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
-from remora_sidecar.dialects.base import Dialect
+from remora_sidecar.dialects.base import ConversationDialect, Dialect
 from remora_sidecar.dialects.openai_chat import OpenAIChat
+from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
 from remora_sidecar.dialects.unknown import Unknown
-from remora_sidecar.model.exchange import RequestHead
+from remora_sidecar.model.exchange import RequestHead, wants_websocket
 
 UNKNOWN: Dialect = Unknown()
 """Takes what no other dialect claims."""
 
-_ALL: tuple[Dialect, ...] = (OpenAIChat(), AnthropicMessages())
+_ALL: tuple[Dialect, ...] = (OpenAIChat(), AnthropicMessages(), OpenAIRealtime())
+_CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(),)
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 """Every dialect that claims calls, by name."""
+
+CONVERSATIONS: Mapping[str, ConversationDialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in _CONVERSATIONS}
+)
+"""Every dialect that claims WebSockets, by name."""
 
 
 _NEAREST = (
@@ -41,8 +48,11 @@ def dialect_for(
         path_patterns: Parts of paths under which a POST is an LLM call though no dialect
             claims it; it is read in the nearest one, most often `openai-chat`.
     """
+    table: Mapping[str, Dialect] = DIALECTS
+    if head.method == "GET" and wants_websocket(head):
+        table = CONVERSATIONS
     for name in names:
-        dialect = DIALECTS.get(name)
+        dialect = table.get(name)
         if dialect is not None and dialect.claims(head):
             return dialect
     if head.method == "POST" and any(pattern in head.path for pattern in path_patterns):

@@ -1,7 +1,8 @@
-"""What follows a 101 answer: bytes both ways, unread, until either end closes."""
+"""What follows a 101 answer: bytes both ways, untouched, until either end closes."""
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 
 from aiohttp import ClientError
 from aiohttp.base_protocol import BaseProtocol
@@ -11,8 +12,16 @@ from aiohttp.web_protocol import RequestHandler
 from remora.tasks import TaskOwner
 
 Watch = Callable[[bytes], None]
+"""Sees each piece before it is sent on."""
 
 _HIGH_WATER_BYTES = 256 * 1024
+
+
+class End(Enum):
+    """An end of a tunnel."""
+
+    AGENT = "agent"
+    PROVIDER = "provider"
 
 
 class _Source:
@@ -24,6 +33,7 @@ class _Source:
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._queued = 0
         self._paused = False
+        self.ended = False
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Keep bytes for the pump; pauses reading while too many wait."""
@@ -37,6 +47,7 @@ class _Source:
 
     def feed_eof(self) -> None:
         """The connection ended."""
+        self.ended = True
         self._queue.put_nowait(None)
 
     async def pump(self, sink: BaseProtocol) -> None:
@@ -66,8 +77,12 @@ class Tunnel:
         self._agent = agent
         self._provider = provider
 
-    async def run(self, from_agent: Watch, from_provider: Watch) -> None:
-        """Relay until either end closes; the watches see each piece."""
+    async def run(self, from_agent: Watch, from_provider: Watch) -> End:
+        """Relay until either end closes; the watches see each piece before it is sent on.
+
+        Returns:
+            The end that closed.
+        """
         agent = _Source(self._agent, from_agent)
         provider = _Source(self._provider, from_provider)
         # aiohttp types the parser as its own WebSocketReader, and needs only this interface.
@@ -82,3 +97,4 @@ class Tunnel:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await tasks.aclose()
+        return End.AGENT if agent.ended and not provider.ended else End.PROVIDER

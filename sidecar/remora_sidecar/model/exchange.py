@@ -47,3 +47,8 @@ def header(headers: Headers, name: bytes) -> str | None:
         if len(key) == length and key.lower() == name:
             return value.decode("latin-1")
     return None
+
+
+def wants_websocket(head: RequestHead) -> bool:
+    """Tell whether a request asks to go on as a WebSocket (RFC 6455 §4.2.1)."""
+    return (header(head.headers, b"upgrade") or "").lower() == "websocket"
