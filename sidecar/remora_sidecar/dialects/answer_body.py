@@ -73,6 +73,11 @@ class SseBody:
         skipped = self._stream.skipped
         return f"{skipped} events were too large to be read" if skipped else ""
 
+    @property
+    def skipped(self) -> Event | None:
+        """The front of the last event that was too large to be read."""
+        return self._stream.last_skipped
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes and hand on the objects that they complete."""
         for event in self._stream.feed(data):
@@ -151,6 +156,11 @@ class AnswerBody:
     def problem(self) -> str:
         """Why not all of it could be read; empty if it could."""
         return "answer has no body" if self._body is None else self._body.problem
+
+    @property
+    def skipped(self) -> Event | None:
+        """The front of the last event that was too large to be read; None if none was."""
+        return self._body.skipped if isinstance(self._body, SseBody) else None
 
     def feed(self, data: bytes) -> None:
         """Take the next decoded bytes."""

@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from remora_sidecar.dialects.base import HELD_EVENT_LIMIT_BYTES
 
+FRONT_BYTES = 1024
+"""How much of the front of an event that is too large is kept, to tell what it was."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,17 +53,21 @@ class EventStream:
 
     Attributes:
         skipped: Events larger than the limit, which were not dispatched.
+        last_skipped: The last of those that came to its end: its name, if that stood in front,
+            and the first of its data.
     """
 
     def __init__(self, limit: int = HELD_EVENT_LIMIT_BYTES) -> None:
         """Start before the first byte; `limit` bounds the bytes held for one event."""
         self.skipped = 0
+        self.last_skipped: Event | None = None
         self._limit = limit
         self._held = bytearray()
         self._searched = 0
         self._begun = False
         self._after_cr = False
         self._skipping = False
+        self._front: Event | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
@@ -105,18 +112,24 @@ class EventStream:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _is_oversize(self, block: bytes | bytearray) -> bool:
-        if len(block) <= self._limit:
-            return False
-        text = block.strip(b"\n")
+        return len(block) > self._limit and len(self._text(block)) > self._limit
+
+    def _text(self, block: bytes | bytearray) -> bytes:
+        text = bytes(block.strip(b"\n"))
         if not self._begun:
             # A byte order mark, or what has come of one, is no part of an event.
             text = b"" if _BOM.startswith(text) else text.removeprefix(_BOM)
-        return len(text) > self._limit
+        return text
+
+    def _front_of(self, block: bytes | bytearray) -> Event | None:
+        # No more than the limit, which is there wherever the event was cut.
+        return _read_block(self._text(block)[: min(FRONT_BYTES, self._limit)])
 
     def _bound_held(self) -> None:
         if not self._skipping:
             if not self._is_oversize(self._held):
                 return
+            self._front = self._front_of(self._held)
             self._skipping = self._begun = True
             self.skipped += 1
         # The last byte may be the first half of the pair that ends the event.
@@ -126,6 +139,7 @@ class EventStream:
     def _events(self, blocks: list[bytes]) -> list[Event]:
         if self._skipping:
             self._skipping = False
+            self.last_skipped = self._front
             del blocks[0]
         elif not self._begun:
             blocks[0] = blocks[0].removeprefix(_BOM)
@@ -136,6 +150,7 @@ class EventStream:
                 events.append(Event(block[6:]))
             elif self._is_oversize(block):
                 self.skipped += 1
+                self.last_skipped = self._front_of(block)
             elif (event := _read_block(block)) is not None:
                 events.append(event)
         return events

@@ -13,10 +13,10 @@ _FRAGMENTS = [
 streams = st.lists(st.sampled_from(_FRAGMENTS) | st.binary(max_size=8), max_size=40).map(b"".join)
 
 
-def _read(chunks: list[bytes], limit: int = 1 << 20) -> tuple[list[Event], int]:
+def _read(chunks: list[bytes], limit: int = 1 << 20) -> tuple[list[Event], int, Event | None]:
     stream = EventStream(limit)
     events = [event for chunk in chunks for event in stream.feed(chunk)]
-    return events + stream.flush(), stream.skipped
+    return events + stream.flush(), stream.skipped, stream.last_skipped
 
 
 def _by_byte(data: bytes) -> list[bytes]:
@@ -74,7 +74,30 @@ def test_what_is_sent_arrives(payloads: list[bytes]) -> None:
 def test_an_event_over_the_limit_is_skipped_and_counted_and_the_next_one_read() -> None:
     data = b"data: " + b"x" * 100 + b"\n\ndata: a\n\n"
     for chunks in ([data], _by_byte(data)):
-        assert _read(chunks, limit=50) == ([Event(b"a")], 1)
+        assert _read(chunks, limit=50) == ([Event(b"a")], 1, Event(b"x" * 44))
+
+
+@pytest.mark.parametrize(
+    ("data", "front"),
+    [
+        (b"event: e\ndata: {" + b"x" * 100 + b"\n\n", Event(b"{" + b"x" * 34, b"e")),
+        (b": ping\nevent: e\ndata: {" + b"x" * 100 + b"\n\n", Event(b"{" + b"x" * 27, b"e")),
+        (b"data: " + b"x" * 100 + b"\nevent: e\n\n", Event(b"x" * 44)),
+        (b": " + b"x" * 100 + b"\n\n", None),
+        (b"event: e\ndata: {" + b"x" * 100, None),
+    ],
+    ids=["name in front", "comment in front", "name behind", "no event", "not ended"],
+)
+def test_the_front_of_a_skipped_event_that_ended_is_known(data: bytes, front: Event | None) -> None:
+    for chunks in ([data], _by_byte(data)):
+        assert _read(chunks, limit=50)[1:] == (1, front)
+
+
+def test_the_last_skipped_event_is_the_one_told() -> None:
+    data = b"".join(b"event: e%d\ndata: %100d\n\n" % (n, n) for n in range(3))
+    for chunks in ([data], _by_byte(data)):
+        _, skipped, front = _read(chunks, limit=50)
+        assert (skipped, front and front.name) == (3, b"e2")
 
 
 def test_an_endless_event_is_not_held() -> None:
