@@ -7,13 +7,16 @@ from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import ConversationDialect, Dialect
 from remora_sidecar.dialects.openai_chat import OpenAIChat
 from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
+from remora_sidecar.dialects.openai_responses import OpenAIResponses
 from remora_sidecar.dialects.unknown import Unknown
 from remora_sidecar.model.exchange import RequestHead, wants_websocket
 
 UNKNOWN: Dialect = Unknown()
 """Takes what no other dialect claims."""
 
-_ALL: tuple[Dialect, ...] = (OpenAIChat(), AnthropicMessages(), OpenAIRealtime())
+_ALL: tuple[Dialect, ...] = (
+    OpenAIChat(), OpenAIResponses(), AnthropicMessages(), OpenAIRealtime(),
+)  # fmt: skip
 _CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(),)
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
