@@ -220,8 +220,10 @@ class Call:
             with self._seen.waiting:
                 closed_by = await tunnel.run(watch.from_agent, watch.from_provider)
         finally:
-            self._recording.done = watch.finish(closed_by)
-        self._recording.finish(EndReason.COMPLETED)
+            if has_turns := watch.finish(closed_by):
+                self._recording.hand_over()  # each turn has its own record
+        if not has_turns:
+            self._recording.finish(EndReason.COMPLETED)
         self._agent.keep_alive = False
 
 
