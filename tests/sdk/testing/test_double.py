@@ -14,6 +14,7 @@ from remora.testing.double_answer import (
     FaultKind,
     Interim,
     Repeated,
+    TalkingWebSocket,
     json_answer,
 )
 from remora.testing.raw_agent import RawAgent
@@ -172,6 +173,22 @@ async def test_a_websocket_sends_every_message_back(double, connect):
     assert await agent.reader.readexactly(4) == b"\x82\x02\x01\x02"
     await agent.write(b"\x88\x82\x00\x00\x00\x00\x03\xe8")
     assert await agent.reader.readexactly(4) == b"\x88\x02\x03\xe8"
+    assert await agent.at_end()
+
+
+async def test_a_websocket_talks_as_told_and_ends_as_told(double, connect):
+    said = {"one": ["two", b"\x82\x01\x00"], "end": ["bye", FaultKind.CLOSE, "never"]}
+    double.script(TalkingWebSocket(said.__getitem__, greeting="hello", fragments=2))
+    agent = await connect("api.openai.com")
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    upgrade = [_HOST, ("Connection", "Upgrade"), ("Upgrade", "websocket"), key]
+    await agent.send("GET", "/v1/realtime", [*upgrade, ("Sec-WebSocket-Version", "13")])
+    assert (await agent.head()).status == 101
+    assert await agent.reader.readexactly(9) == b"\x01\x03hel\x80\x02lo"
+    await agent.write(b"\x81\x83\x00\x00\x00\x00one")
+    assert await agent.reader.readexactly(10) == b"\x01\x02tw\x80\x01o\x82\x01\x00"
+    await agent.write(b"\x81\x83\x00\x00\x00\x00end")
+    assert await agent.reader.readexactly(7) == b"\x01\x02by\x80\x01e"
     assert await agent.at_end()
 
 
