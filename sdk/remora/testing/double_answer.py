@@ -6,7 +6,7 @@ Written by tests, the demo and benchmarks; `double_player` performs them. Knows 
 import gzip
 import random
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import pairwise
@@ -176,6 +176,28 @@ class EchoWebSocket:
 
     headers: Fields = field(default=())
     greeting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TalkingWebSocket:
+    """Accept a WebSocket upgrade and answer every text message as told.
+
+    Attributes:
+        reply: Gets a message and gives what to send back: text messages, bytes as they are
+            on the wire, and how to end the connection, after which nothing is sent.
+        headers: Further headers of the 101 answer.
+        greeting: A text message sent first; empty: none.
+        deflate: Compress, where the client offers permessage-deflate.
+        fragments: In how many frames a message is sent.
+        cuts: Where to cut what is sent at once.
+    """
+
+    reply: Callable[[str], Iterable[str | bytes | FaultKind]]
+    headers: Fields = ()
+    greeting: str = ""
+    deflate: bool = False
+    fragments: int = 1
+    cuts: RandomCuts | None = None
 
 
 def json_answer(body: bytes, *, status: int = 200, headers: Fields = ()) -> Answer:

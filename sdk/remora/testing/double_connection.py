@@ -9,7 +9,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from remora.tasks import TaskOwner
-from remora.testing.double_answer import Answer, EchoWebSocket, FaultKind, json_answer
+from remora.testing.double_answer import (
+    Answer,
+    EchoWebSocket,
+    FaultKind,
+    TalkingWebSocket,
+    json_answer,
+)
 from remora.testing.double_player import play
 from remora.testing.double_request import (
     BodyPart,
@@ -20,11 +26,11 @@ from remora.testing.double_request import (
     RequestReader,
 )
 from remora.testing.double_tls import Authority, TlsPipe
-from remora.testing.double_websocket import WebSocketEcho
+from remora.testing.double_websocket import WebSocketEnd
 from remora.testing.double_wire import Plan
 
 Responder = Callable[[ReceivedRequest], Answer]
-Reaction = Answer | EchoWebSocket | Responder
+Reaction = Answer | EchoWebSocket | TalkingWebSocket | Responder
 
 _TLS_HANDSHAKE = 0x16
 _READ_AHEAD_BYTES = 256 * 1024
@@ -112,7 +118,7 @@ class Connection(asyncio.Protocol):
         self._incoming: _Incoming | None = None
         self._answering = False
         self._player: asyncio.Task[None] | None = None
-        self._echo: WebSocketEcho | None = None
+        self._websocket: WebSocketEnd | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._problem = ""
@@ -216,8 +222,8 @@ class Connection(asyncio.Protocol):
                 self._transport.write(answer)
 
     def _take(self, plain: bytes) -> None:
-        if self._echo is not None:
-            self._talk(self._echo, plain)
+        if self._websocket is not None:
+            self._talk(self._websocket, plain)
             return
         self._reader.feed(plain)
         self._advance()
@@ -245,7 +251,7 @@ class Connection(asyncio.Protocol):
     def _may_read(self) -> bool:
         # The next request waits for the answer; the rest of this one does not.
         waits = self._answering and self._incoming is None
-        return not waits and not self._transport.is_closing() and self._echo is None
+        return not waits and not self._transport.is_closing() and self._websocket is None
 
     def _react(self, event: RequestHead | BodyPart | MessageEnd) -> None:
         match event:
@@ -273,7 +279,7 @@ class Connection(asyncio.Protocol):
         request = incoming.whole(end, self)
         self._stage.received(request)
         reaction = incoming.reaction
-        if isinstance(reaction, EchoWebSocket):
+        if isinstance(reaction, EchoWebSocket | TalkingWebSocket):
             self._upgrade(reaction, incoming.head)
             return
         if not incoming.answered:
@@ -305,19 +311,19 @@ class Connection(asyncio.Protocol):
         if planned.closes:
             self.end(FaultKind.CLOSE)
 
-    def _upgrade(self, script: EchoWebSocket, head: RequestHead) -> None:
+    def _upgrade(self, script: EchoWebSocket | TalkingWebSocket, head: RequestHead) -> None:
         self._answering = True
-        self._echo = WebSocketEcho(script, head)
-        self.write(self._echo.opening())
+        self._websocket = WebSocketEnd(script, head)
+        self.write(self._websocket.opening())
         if rest := self._reader.take_rest():
-            self._talk(self._echo, rest)
+            self._talk(self._websocket, rest)
 
-    def _talk(self, echo: WebSocketEcho, data: bytes) -> None:
-        if answer := echo.receive(data):
+    def _talk(self, websocket: WebSocketEnd, data: bytes) -> None:
+        for answer in websocket.receive(data):
             self.write(answer)
-        if echo.closed:
+        if websocket.ending is not None and websocket.ending is not FaultKind.STALL:
             self._answering = False
-            self.end(FaultKind.CLOSE)
+            self.end(websocket.ending)
 
     def _give_up(self, problem: str) -> None:
         self._problem = problem

@@ -10,10 +10,11 @@ from remora.testing.double_answer import (
     Framing,
     RandomCuts,
     Repeated,
+    TalkingWebSocket,
     answer_of,
     json_answer,
 )
-from remora.testing.double_connection import Reaction, Responder
+from remora.testing.double_connection import Reaction
 from remora.testing.double_request import ReceivedRequest, RequestHead
 from remora.testing.transcripts import Transcript
 
@@ -113,7 +114,9 @@ class Repertoire:
         return standing or _download(head.path) or _not_found(head)
 
 
-def _answered(reaction: Answer | EchoWebSocket | Responder, request: ReceivedRequest) -> Answer:
+def _answered(reaction: Reaction, request: ReceivedRequest) -> Answer:
     if isinstance(reaction, Answer):
         return reaction
-    return _not_found(request.head) if isinstance(reaction, EchoWebSocket) else reaction(request)
+    if isinstance(reaction, EchoWebSocket | TalkingWebSocket):
+        return _not_found(request.head)
+    return reaction(request)
