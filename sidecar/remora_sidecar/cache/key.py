@@ -1,0 +1,145 @@
+"""Which calls are the same call: the key that an answer is kept under. Pure.
+
+Everything that might change the answer is in it, and everything that tells tenants apart. What
+is not known to be harmless counts: a call that should have been a hit costs one more call, an
+answer for the wrong tenant can't be taken back. What is left out stands in ``harmless.yaml``.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+from remora_sidecar.cache.canonical import NOT_CANONICAL, canonical, read_object
+from remora_sidecar.cache.credential import (
+    Credential,
+    credential_of,
+    is_credential_header,
+    is_credential_parameter,
+)
+from remora_sidecar.cache.harmless import Harmless, harmless
+from remora_sidecar.model.exchange import Headers
+
+_FORMAT = b"remora cache key 1"
+"""Changes whenever the same call gets another key, so that old entries are just never found."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKeyParts:
+    """A call, as far as its answer may depend on it.
+
+    Attributes:
+        namespace: Whose the cache is.
+        provider: Name of the provider that the call would go to.
+        authority: Host that the call goes to, with its port where that is not the usual one.
+        method: Such as ``POST``.
+        path: Path of the target, as sent.
+        query: Query without the question mark, credentials included.
+        dialect: Name of the dialect that the call is in.
+        sent_model: The model that policy chose to send.
+        stream: The answer is asked for as a stream.
+        headers: End-to-end fields as they would be sent, with the credential that would be sent.
+        body: Decoded body as the agent sent it, before changes of ours other than the model.
+        secret: Of this installation or, where a cache is shared, of that cache: fingerprints of
+            credentials mean nothing without it.
+    """
+
+    namespace: str
+    provider: str
+    authority: str
+    method: str
+    path: str
+    query: str
+    dialect: str
+    sent_model: str
+    stream: bool
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+def cache_key(parts: CacheKeyParts) -> str:
+    """Return the key, 64 hex digits."""
+    rules = harmless(parts.provider, parts.dialect)
+    digest = hashlib.sha256()
+    for part in _significant(parts, rules):
+        # Lengths, so that no two lists of parts are the same bytes.
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def fingerprint(credential: Credential, secret: bytes) -> bytes:
+    """Stand for a credential where it must not be: equal for equal ones, else meaningless."""
+    code = hmac.new(secret, digestmod=hashlib.sha256)
+    for part in credential.parts:
+        code.update(b"%d:" % len(part))
+        code.update(part)
+    return code.digest()
+
+
+def _significant(parts: CacheKeyParts, rules: Harmless) -> Iterator[bytes]:
+    yield _FORMAT
+    for text in (
+        parts.namespace, parts.provider, parts.authority.lower(), parts.method, parts.path,
+        parts.dialect, parts.sent_model, "stream" if parts.stream else "whole",
+    ):  # fmt: skip
+        yield text.encode("utf-8", "surrogatepass")
+    yield from _headers_and_query(parts, rules)
+    yield from _body(parts.body, rules)
+
+
+def _headers_and_query(parts: CacheKeyParts, rules: Harmless) -> Iterator[bytes]:
+    counted = _counted(parts.headers, rules)
+    parameters = parts.query.split("&") if parts.query else []
+    credential = credential_of(
+        [field for field in counted if is_credential_header(field[0])],
+        [parameter for parameter in parameters if _is_credential(parameter)],
+    )
+    yield credential.kind.value.encode()
+    yield fingerprint(credential, parts.secret)
+    yield from _listed(
+        parameter.encode("utf-8", "surrogatepass")
+        for parameter in parameters
+        if not _is_credential(parameter)
+    )
+    yield from _listed(
+        part for field in counted if not is_credential_header(field[0]) for part in field
+    )
+
+
+def _is_credential(parameter: str) -> bool:
+    return is_credential_parameter(parameter.partition("=")[0])
+
+
+def _listed(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts after their number."""
+    listed = list(parts)
+    yield b"%d" % len(listed)
+    yield from listed
+
+
+def _counted(headers: Headers, rules: Harmless) -> list[tuple[bytes, bytes]]:
+    """The fields that count, by name; those of one name keep their order."""
+    counted = [
+        (lower, value.strip())
+        for name, value in headers
+        if not rules.has_header(lower := name.lower())
+    ]
+    counted.sort(key=itemgetter(0))
+    return counted
+
+
+def _body(body: bytes, rules: Harmless) -> Iterator[bytes]:
+    """The canonical body without what does not matter; the bytes where it has no such form."""
+    value = read_object(body)
+    if value is not NOT_CANONICAL:
+        counted = {name: inner for name, inner in value.items() if name not in rules.fields}
+        written = canonical(counted)
+        if written is not None:
+            yield b"json"
+            yield written
+            return
+    yield b"bytes"
+    yield body

@@ -1,0 +1,224 @@
+"""Which calls may be answered from the cache, and which answers may be kept. Pure.
+
+DESIGN rule 6: whole, successful answers only. The engine asks `before` a call is sent and
+`after` its answer is over; each gives a decision with the word that says why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from remora_sidecar.cache.directives import Directives
+from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.json_values import parse_json
+from remora_sidecar.model.exchange import Headers
+
+OPERATIONS = frozenset(
+    {
+        "chat",
+        "generate_content",
+        "text_completion",
+        "embeddings",
+        "rerank",
+        "moderation",
+        "count_tokens",
+    }
+)
+"""Whose answer follows from the request alone. Not images, speech and transcriptions: large,
+wanted new each time, with links that expire or boundaries that never repeat; nor anything that
+reads or changes what the provider stores (models, files, batches, realtime)."""
+
+STATEFUL: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "openai-responses": frozenset({"background", "conversation"}),
+        "anthropic-messages": frozenset({"container", "mcp_servers"}),
+    }
+)
+"""Members of a body by dialect that, unless null or false, make the answer depend on, or act on,
+something that changes: a running answer, a conversation that grows, files of a container, other
+people's servers. ``previous_response_id`` is none: what it names never changes."""
+
+_REMOTE_TOOLS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"openai-responses": frozenset({"mcp", "code_interpreter", "shell", "computer_use_preview"})}
+)
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+class Outcome(Enum):
+    """What the cache did for a call."""
+
+    HIT = "hit"
+    MISS = "miss"
+    BYPASS = "bypass"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheVerdict:
+    """What the cache did and why: for the record, the receipt and ``remora-cache``.
+
+    Attributes:
+        outcome: What it did.
+        reason: One word why; empty where the outcome says all.
+        age_s: Whole seconds since a hit's answer was stored.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    age_s: int | None = None
+
+    @classmethod
+    def hit(cls, age_s: float) -> "CacheVerdict":
+        """Answered from the cache."""
+        return cls(Outcome.HIT, age_s=max(0, int(age_s)))
+
+    @property
+    def header(self) -> str:
+        """Value of ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``."""
+        age = "" if self.age_s is None else f"; age={self.age_s}"
+        reason = f"; reason={self.reason}" if self.reason else ""
+        return f"{self.outcome.value}{age}{reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRules:
+    """What policy says about caching one call.
+
+    Attributes:
+        read: Answers may come from the cache.
+        write: Answers may be kept.
+        sampling: So may those of calls that ask for a sample.
+        max_body_bytes: Larger bodies are not kept.
+    """
+
+    read: bool = False
+    write: bool = False
+    sampling: bool = False
+    max_body_bytes: int = MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do with the cache for one call.
+
+    Attributes:
+        look_up: Look for an answer first.
+        store: Keep the answer, if `after` allows.
+        max_age_s: How old an answer may be; None for any age.
+        only_cached: Answer 504 rather than ask the provider.
+        reason: Why not both, in a word; empty if both.
+    """
+
+    look_up: bool
+    store: bool
+    max_age_s: float | None = None
+    only_cached: bool = False
+    reason: str = ""
+
+    @property
+    def unanswered(self) -> CacheVerdict:
+        """The verdict of a call that the cache did not answer."""
+        return CacheVerdict(Outcome.MISS if self.look_up else Outcome.BYPASS, self.reason)
+
+
+def before(
+    rules: CacheRules, request: CallRequest, dialect: str, body: bytes, directives: Directives
+) -> Plan:
+    """Decide whether the cache may answer a call, and whether its answer may be kept."""
+    if reason := _never(rules, request, dialect, body):
+        return Plan(False, False, only_cached=directives.only_if_cached, reason=reason)
+    look_up = rules.read and not directives.no_cache and not directives.no_store
+    return Plan(
+        look_up=look_up,
+        store=rules.write and not directives.no_store,
+        max_age_s=directives.max_age_s,
+        only_cached=directives.only_if_cached,
+        reason=_directed(directives),
+    )
+
+
+def _never(rules: CacheRules, request: CallRequest, dialect: str, body: bytes) -> str:
+    if not (rules.read or rules.write):
+        return "off"
+    if request.operation not in OPERATIONS:
+        return "operation"
+    if request.reads_back:
+        return "reads-back"
+    if request.problem:
+        return "unreadable"
+    if request.samples and not rules.sampling:
+        return "sampling"
+    return "stateful" if _is_stateful(dialect, body) else ""
+
+
+def _directed(directives: Directives) -> str:
+    if directives.no_store:
+        return "no-store"
+    return "no-cache" if directives.no_cache else ""
+
+
+def _is_stateful(dialect: str, body: bytes) -> bool:
+    names, tools = STATEFUL.get(dialect), _REMOTE_TOOLS.get(dialect)
+    if names is None and tools is None:
+        return False
+    asked = parse_json(body)
+    if not isinstance(asked, dict):
+        return False
+    if any(asked.get(name) not in (None, False, [], {}) for name in names or ()):
+        return True
+    return any(_type(tool) in (tools or ()) for tool in _list(asked.get("tools")))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _type(tool: object) -> str:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def after(
+    rules: CacheRules, *, status: int, facts: AnswerFacts, body_bytes: int, whole: bool
+) -> str:
+    """Tell why an answer may not be kept; empty if it may.
+
+    Args:
+        rules: What policy says.
+        status: Of the answer.
+        facts: What it stated.
+        body_bytes: Length of its body.
+        whole: It was relayed to its end: not cut by the provider, the agent or a stop.
+    """
+    if status != 200:
+        return "status"
+    if not whole or facts.completeness is not Completeness.WHOLE:
+        return "incomplete"
+    if facts.error is not None:
+        return "error"
+    if facts.pending or facts.in_background:
+        return "pending"
+    return "size" if body_bytes > rules.max_body_bytes else ""
+
+
+_NOT_KEPT = frozenset(
+    {
+        b"age", b"connection", b"content-length", b"keep-alive", b"proxy-authenticate",
+        b"proxy-connection", b"retry-after", b"set-cookie", b"set-cookie2", b"trailer",
+        b"transfer-encoding", b"upgrade",
+    }
+)  # fmt: skip
+_NOT_KEPT_PREFIXES = (b"remora-", b"x-ratelimit-", b"anthropic-ratelimit-", b"ratelimit")
+
+
+def kept_headers(headers: Headers) -> Headers:
+    """Leave out of an answer's header what is of its delivery and not of the answer.
+
+    Framing, cookies, what is left of rate limits, and what Remora added.
+    """
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if (lower := name.lower()) not in _NOT_KEPT and not lower.startswith(_NOT_KEPT_PREFIXES)
+    )
