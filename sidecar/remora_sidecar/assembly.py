@@ -5,7 +5,7 @@ The only place that knows all the rooms. Tests, `remora sidecar` and `remora dem
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
 from remora_sidecar.control.api import control_app
-from remora_sidecar.control.metrics import watch_spool
+from remora_sidecar.control.metrics import watch_export, watch_spool
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
@@ -45,6 +45,8 @@ from remora_sidecar.policy import PolicySnapshot, snapshot_from_documents
 from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
+from remora_sidecar.telemetry.export import TelemetryExport
+from remora_sidecar.telemetry.opening import open_export
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Sidecar:
     reporter: Reporter | None
     engine: EngineListener
     interceptor: Interceptor
+    export: TelemetryExport | None
     proxy: Address = ("", 0)
     control: Address = ("", 0)
     status: Address = ("", 0)
@@ -123,6 +126,8 @@ async def running_sidecar(
         tasks.spawn(asyncio.to_thread(sidecar.parts.prices.load), name="load prices")
         if sidecar.reporter is not None:
             tasks.spawn(sidecar.reporter.run(), name="reporter")
+        if sidecar.export is not None:
+            sidecar.export.start()
         write_addresses(sidecar.data.path, sidecar.addresses)
         sidecar.ready = True
         try:
@@ -153,30 +158,33 @@ async def _build(
     stack.callback(spool.close)
     upstream = Upstream(context=context, connect_to=settings.connect_to)
     stack.push_async_callback(upstream.aclose)
-    parts = _parts(settings, policy, clock, spool, upstream)
+    metrics = EngineMetrics()
+    watch_spool(metrics.registry, spool)
+    export = _export(settings, data, metrics, clock)
+    recorder = Recorder(spool, metrics, export.take if export is not None else None)
+    parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     stack.push_async_callback(parts.tasks.aclose)
     engine = EngineListener(parts)
     interceptor = _interceptor(parts, authority, settings, await engine.start())
     reporter = _reporter(settings, data, spool, clock)
-    return Sidecar(settings, data, authority, parts, spool, reporter, engine, interceptor)
+    return Sidecar(settings, data, authority, parts, spool, reporter, engine, interceptor, export)
 
 
 def _parts(
     settings: SidecarSettings,
     policy: PolicySnapshot,
     clock: Clock,
-    spool: Spool,
+    recorder: Recorder,
+    metrics: EngineMetrics,
     upstream: Upstream,
 ) -> EngineParts:
-    metrics = EngineMetrics()
-    watch_spool(metrics.registry, spool)
     return EngineParts(
         clock=clock,
         table=HandOffTable(),
         policy=policy,
         sessions=Sessions(clock.now_unix_ns()),
         prices=PriceBook(),
-        recorder=Recorder(spool, metrics),
+        recorder=recorder,
         metrics=metrics,
         upstream=upstream,
         origin=Origin(
@@ -190,6 +198,23 @@ def _parts(
         captured_body_bytes=settings.captured_body_bytes,
         answer_headers=settings.answer_headers == "on",
     )
+
+
+def _export(
+    settings: SidecarSettings, data: DataDirectory, metrics: EngineMetrics, clock: Clock
+) -> TelemetryExport | None:
+    resource = {
+        "service.name": "remora-sidecar",
+        "service.version": __version__,
+        "service.instance.id": settings.pod_uid or data.installation_id,
+        "k8s.pod.name": settings.pod_name,
+        "k8s.pod.uid": settings.pod_uid,
+        "k8s.node.name": settings.node,
+    }
+    export = open_export(resource, metrics.registry.collect, clock)
+    if export is not None:
+        watch_export(metrics.registry, export.dropped)
+    return export
 
 
 def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
@@ -309,5 +334,10 @@ async def _drain(sidecar: Sidecar) -> None:
     await sidecar.engine.aclose(sidecar.settings.drain_s)
     # Unread connections become records as they end, which is to be delivered as well.
     await sidecar.interceptor.aclose()
+    within_s = min(FLUSH_S, sidecar.settings.drain_s)
+    deliveries: list[Awaitable[object]] = []
     if sidecar.reporter is not None:
-        await sidecar.reporter.flush(min(FLUSH_S, sidecar.settings.drain_s))
+        deliveries.append(sidecar.reporter.flush(within_s))
+    if sidecar.export is not None:
+        deliveries.append(sidecar.export.aclose(within_s))
+    await asyncio.gather(*deliveries)

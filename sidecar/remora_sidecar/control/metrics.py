@@ -1,6 +1,6 @@
-"""The spool's state as metrics, read when a scrape comes."""
+"""The state of spool and export as metrics, read when a scrape comes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -57,6 +57,27 @@ class _SpoolCollector(Collector):
         }
         for name, (text, value) in counters.items():
             yield CounterMetricFamily(f"remora_spool_{name}", text, value)
+
+
+class _ExportCollector(Collector):
+    def __init__(self, dropped: Mapping[str, int]) -> None:
+        self._dropped = dropped
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        family = CounterMetricFamily(
+            "remora_telemetry_spans_dropped",
+            "Calls whose spans did not reach the collector.",
+            labels=("reason",),
+        )
+        for reason, count in list(self._dropped.items()):
+            family.add_metric((reason,), count)
+        yield family
+
+
+def watch_export(registry: CollectorRegistry, dropped: Mapping[str, int]) -> None:
+    """Add what an export over OTLP dropped, by reason, to a registry."""
+    registry.register(_ExportCollector(dropped))
 
 
 def watch_spool(registry: CollectorRegistry, spool: SpoolFigures) -> None:

@@ -1,5 +1,6 @@
 """Where a finished call goes: the spool first, then what counts it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from remora.records import CallRecord
@@ -18,13 +19,21 @@ class RecordSpool(Protocol):
 class Recorder:
     """Takes each record exactly once."""
 
-    def __init__(self, spool: RecordSpool, metrics: EngineMetrics) -> None:
-        """Take where records are kept and counted."""
+    def __init__(
+        self,
+        spool: RecordSpool,
+        metrics: EngineMetrics,
+        export: Callable[[CallRecord], None] | None = None,
+    ) -> None:
+        """Take where records are kept and counted, and who exports them; it never waits."""
         self._spool = spool
         self._metrics = metrics
+        self._export = export
 
     def take(self, record: CallRecord, session: Session) -> None:
-        """Spool a record, then count it. One bounded insert: may run on the loop."""
+        """Spool a record, then count and export it. One bounded insert: may run on the loop."""
         self._spool.append(record)
         session.add(record)
         self._metrics.count(record)
+        if self._export is not None:
+            self._export(record)

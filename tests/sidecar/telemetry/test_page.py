@@ -1,0 +1,55 @@
+"""The page lists every metric there is, and no other."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from remora.records import CallError, CallRecord, EndReason, Usage
+from remora_sidecar.control.metrics import watch_export, watch_spool
+from remora_sidecar.engine.chunk_times import ChunkTimes
+from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.telemetry.metric_names import metric_name
+
+PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
+
+
+class Spool:
+    """Figures of a spool."""
+
+    depth = unwritten_total = lost_total = 1
+    refused_total = shed_bodies_total = shed_records_total = 1
+
+
+def _families():
+    """Every family, each with a sample, so that its labels show."""
+    metrics = EngineMetrics()
+    watch_spool(metrics.registry, Spool())
+    watch_export(metrics.registry, Counter(queue_full=1))
+    record = CallRecord(
+        call_id="0" * 32, started_unix_ns=1, provider="openai", dialect="openai-chat",
+        operation="chat", stream=True, ttft_s=0.1, usage=Usage(1, 1), status_code=200,
+        end_reason=EndReason.COMPLETED,
+    )  # fmt: skip
+    times = ChunkTimes()
+    times.chunk(1.0)
+    times.chunk(2.0)
+    metrics.count(record)
+    metrics.count_chunks(record, times)
+    unread = CallError("usage_unreadable", "")
+    metrics.count(CallRecord(call_id="1" * 32, started_unix_ns=1, error=unread))
+    metrics.refused["X"] += 1
+    metrics.cache("hit")
+    return list(metrics.registry.collect())
+
+
+def _row(family):
+    labels = [name for name in family.samples[0].labels if name != "le"]
+    scraped = f"{family.name}_total" if family.type == "counter" else family.name
+    told = ", ".join(f"`{label}`" for label in labels) or "-"
+    name, _ = metric_name(family.name)
+    return f"| `{scraped}` | `{name}` | {family.type} | {told} | {family.documentation} |"
+
+
+def test_the_page_lists_every_metric_and_no_other():
+    rows = re.findall(r"^\| `(?:gen_ai|remora)_.*$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(map(_row, _families()))
