@@ -67,6 +67,7 @@ class AnswerTable:
         # Made here and not by SQLite: answers are for their owner's eyes only.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self.evicted = self.expired = self.entries = 0
+        self._next_use = 1
         self._uses: dict[str, int] = {}
         self._connection = sqlite3.connect(
             path, timeout=0.5, autocommit=True, check_same_thread=False

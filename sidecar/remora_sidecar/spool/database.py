@@ -11,6 +11,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from remora_sidecar.sqlite_file import OtherVersion, is_broken, move_aside
+
 logger = logging.getLogger(__name__)
 
 PAGE_BYTES = 2048
@@ -35,7 +37,6 @@ INSERT INTO upkeep VALUES (0);
 PRAGMA user_version = 1;
 COMMIT;
 """
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _WAL_KEPT_BYTES = 8 * 1024 * 1024
 _OTHERS_WAIT_S = 2.0
 """How long the drain waits for another program that holds the file; the appender never waits."""
@@ -63,10 +64,6 @@ class Database:
         self.appender.close()
 
 
-class OtherVersion(sqlite3.DatabaseError):
-    """The file's tables are those of another version of Remora."""
-
-
 def open_database(path: Path, limit_bytes: int) -> Database:
     """Open the file, or make it; a broken one is moved aside first.
 
@@ -78,27 +75,11 @@ def open_database(path: Path, limit_bytes: int) -> Database:
     try:
         return _open(path, limit_bytes, None)
     except sqlite3.DatabaseError as error:
-        if not _is_broken(error):
+        if not is_broken(error):
             raise
-        aside = _move_aside(path)
+        aside = move_aside(path)
         logger.error("the spool %s is unreadable (%s): moved to %s", path, error, aside)
     return _open(path, limit_bytes, aside)
-
-
-def _is_broken(error: sqlite3.DatabaseError) -> bool:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    return isinstance(error, OtherVersion) or code in _BROKEN
-
-
-def _move_aside(path: Path) -> Path:
-    """Keep the broken file under one name, so that breaking again and again fills no disk."""
-    aside = path.with_name(path.name + ".broken")
-    for suffix in ("", "-wal", "-shm"):
-        source, target = (base.with_name(base.name + suffix) for base in (path, aside))
-        target.unlink(missing_ok=True)
-        if source.exists():
-            source.replace(target)
-    return aside
 
 
 def _open(path: Path, limit_bytes: int, moved_aside: Path | None) -> Database:
