@@ -13,9 +13,13 @@ DIALECTS = frozenset(
         "bedrock-invoke",
         "cohere-chat",
         "gemini-generate",
+        "ollama-chat",
+        "openai-audio",
         "openai-chat",
         "openai-completions",
         "openai-embeddings",
+        "openai-images",
+        "openai-moderations",
         "openai-realtime",
         "openai-responses",
     }

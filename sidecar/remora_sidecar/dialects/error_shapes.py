@@ -120,3 +120,8 @@ def _aws_exception(status: int) -> tuple[int, str]:
 def cohere_error(refusal: Refusal, call_id: str) -> ErrorAnswer:
     """Cohere's shape; docs.cohere.com/reference/errors."""
     return _answer(refusal, call_id, {"message": _message(refusal), "code": refusal.code})
+
+
+def ollama_error(refusal: Refusal, call_id: str) -> ErrorAnswer:
+    """Ollama's shape; docs.ollama.com/api/errors."""
+    return _answer(refusal, call_id, {"error": _message(refusal), "code": refusal.code})

@@ -31,11 +31,6 @@ def is_posted_to(head: RequestHead, *suffixes: str) -> bool:
     return head.method == "POST" and head.path.rstrip("/").lower().endswith(suffixes)
 
 
-def body_problem(body: bytes) -> str:
-    """Say why a request's body, which is no JSON object, can't be read."""
-    return "request body is no JSON object" if body else "request has no body"
-
-
 class OpenAIReader:
     """Watches one answer; keeps what was stated last, never the text.
 

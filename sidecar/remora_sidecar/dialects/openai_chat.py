@@ -6,9 +6,9 @@ xAI, OpenRouter, Google's compatible form, vLLM, Ollama and their kin by the for
 
 from remora_sidecar.dialects.base import CallRequest, samples
 from remora_sidecar.dialects.error_shapes import openai_error
-from remora_sidecar.dialects.json_values import parse_json
-from remora_sidecar.dialects.openai_answer import body_problem, is_posted_to, requested_model
+from remora_sidecar.dialects.openai_answer import is_posted_to, requested_model
 from remora_sidecar.dialects.openai_choices import GOOGLE, ChoicesReader, states_usage
+from remora_sidecar.dialects.request_fields import read_asked
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
@@ -34,15 +34,13 @@ class OpenAIChat:
 
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
         """Read model and stream mode; a stream states usage if it was asked to."""
-        asked = parse_json(body)
-        if not isinstance(asked, dict):
-            model, problem = requested_model(head, {}), body_problem(body)
-            return CallRequest("chat", model=model, problem=problem, variant=_variant(head))
+        asked, problem = read_asked(head, body)
         return CallRequest(
             "chat",
             model=requested_model(head, asked),
             stream=asked.get("stream") is True,
             states_usage=states_usage(asked),
+            problem=problem,
             variant=_variant(head),
             samples=samples(asked.get("temperature"), asked.get("seed"), asked.get("n")),
         )

@@ -68,8 +68,7 @@ def states_tokens(usage: object) -> bool:
 
 def audio_seconds(usage: Mapping[str, Any]) -> float | None:
     """Return the length of the audio that is charged by length; Mistral states it beside tokens."""
-    by_length = usage.get("type") == "duration"
-    return seconds(usage.get("seconds") if by_length else usage.get("prompt_audio_seconds"))
+    return seconds(usage["seconds"] if "seconds" in usage else usage.get("prompt_audio_seconds"))
 
 
 def _total_output(

@@ -5,7 +5,14 @@ from types import MappingProxyType
 
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import ConversationDialect, Dialect
+from remora_sidecar.dialects.cohere_chat import CohereChat
+from remora_sidecar.dialects.ollama_chat import OllamaChat
+from remora_sidecar.dialects.openai_audio import OpenAIAudio
 from remora_sidecar.dialects.openai_chat import OpenAIChat
+from remora_sidecar.dialects.openai_completions import OpenAICompletions
+from remora_sidecar.dialects.openai_embeddings import OpenAIEmbeddings
+from remora_sidecar.dialects.openai_images import OpenAIImages
+from remora_sidecar.dialects.openai_moderations import OpenAIModerations
 from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
 from remora_sidecar.dialects.openai_responses import OpenAIResponses
 from remora_sidecar.dialects.unknown import Unknown
@@ -16,6 +23,8 @@ UNKNOWN: Dialect = Unknown()
 
 _ALL: tuple[Dialect, ...] = (
     OpenAIChat(), OpenAIResponses(), AnthropicMessages(), OpenAIRealtime(),
+    OpenAICompletions(), OpenAIEmbeddings(), OpenAIImages(), OpenAIAudio(), OpenAIModerations(),
+    CohereChat(), OllamaChat(),
 )  # fmt: skip
 _CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(),)
 

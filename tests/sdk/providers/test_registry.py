@@ -64,7 +64,7 @@ def test_every_provider_of_the_field_is_built_in():
         "openai", "azure-openai", "anthropic", "anthropic-aws", "google", "google-vertex",
         "gemini-cli", "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
         "openrouter", "cohere", "perplexity", "cerebras", "sambanova", "nvidia", "huggingface",
-        "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "vllm", "lm-studio",
+        "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "ollama-cloud", "vllm", "lm-studio",
     }  # fmt: skip
 
 
