@@ -19,12 +19,16 @@ from remora.policy import load_documents, read_policy_files, redirect_ports
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
+from remora_sidecar.cache.disk import DiskCache
+from remora_sidecar.cache.levels import CacheLevels
+from remora_sidecar.cache.memory import MemoryFront
 from remora_sidecar.control.api import control_app
 from remora_sidecar.control.metrics import watch_export, watch_spool
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
 from remora_sidecar.data_directory import DataDirectory, read_token
+from remora_sidecar.engine.caching import Caching
 from remora_sidecar.engine.listener import EngineListener
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.opaque import OpaqueConnection, record_opaque
@@ -41,7 +45,7 @@ from remora_sidecar.interceptor.trust_files import write_trust_files
 from remora_sidecar.model.handoff import Address, HandOffTable
 from remora_sidecar.netinit.dial_rule import dial_refusal
 from remora_sidecar.netinit.settings import read_redirect_settings
-from remora_sidecar.policy import PolicySnapshot, snapshot_from_documents
+from remora_sidecar.policy import CachePolicy, PolicySnapshot, snapshot_from_documents
 from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
@@ -163,6 +167,9 @@ async def _build(
     export = _export(settings, data, metrics, clock)
     recorder = Recorder(spool, metrics, export.take if export is not None else None)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
+    if policy.cache is not None:
+        parts.caching = _caching(policy.cache, data, clock)
+        stack.push_async_callback(parts.caching.levels.aclose)
     stack.push_async_callback(parts.tasks.aclose)
     engine = EngineListener(parts)
     interceptor = _interceptor(parts, authority, settings, await engine.start())
@@ -215,6 +222,12 @@ def _export(
     if export is not None:
         watch_export(metrics.registry, export.dropped)
     return export
+
+
+def _caching(policy: CachePolicy, data: DataDirectory, clock: Clock) -> Caching:
+    disk = DiskCache(data.path / "cache.db", policy.max_bytes)
+    levels = CacheLevels(MemoryFront(), disk)
+    return Caching(levels, namespace="", secret=data.cache_secret(), clock=clock)
 
 
 def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
 from remora.policy.globs import Glob
 from remora.policy.model import ModelName, PolicyModel, ResourceName, RuleName
@@ -17,12 +17,22 @@ class ModelRules(PolicyModel):
 
 
 class Cache(PolicyModel):
-    """Whether answers are kept, and for how long."""
+    """Whether answers are kept, and for how long.
+
+    Attributes:
+        max_size: On disk.
+        scope: Who shares answers; ``namespace`` needs a shared cache.
+        sampling: Whether calls that ask for a sample are cached too: any whose temperature
+            is not 0 by its own word, or left to its default beside a seed.
+        replay: Whether a cached stream comes at once, or paced as it was made.
+    """
 
     mode: Literal["disabled", "read", "readwrite"]
     ttl: Duration = Duration(86_400_000)
     max_size: Quantity = Quantity(256 * 1024 * 1024)
     scope: Literal["pod", "namespace"] = "pod"
+    sampling: StrictBool = False
+    replay: Literal["immediate", "paced"] = "immediate"
 
     @field_validator("ttl")
     @classmethod

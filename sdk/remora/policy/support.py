@@ -17,6 +17,7 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.intercept",
             "spec.opaque",
             "spec.capture",
+            "spec.cache",
             "spec.includeUsage",
         }
     ),
@@ -25,6 +26,7 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.defaults.intercept",
             "spec.defaults.opaque",
             "spec.defaults.capture",
+            "spec.defaults.cache",
             "spec.defaults.includeUsage",
             "spec.floors.opaque",
             "spec.floors.capture",

@@ -81,6 +81,11 @@ class OpenAIReader:
         """Names of the tools called."""
         return ()
 
+    @property
+    def output_tokens_estimate(self) -> int:
+        """A guess at the output seen; 0 where the operation has none that is counted so."""
+        return 0
+
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
         self._body.feed(data)
@@ -104,6 +109,7 @@ class OpenAIReader:
             usage_problem="" if usage else self._usage_problem(completeness),
             completeness=completeness,
             service_tier=word(self._service_tier),
+            output_tokens_estimate=0 if usage else self.output_tokens_estimate,
         )
 
     def _take(self, chunk: Mapping[str, Any], event: bytes) -> None:

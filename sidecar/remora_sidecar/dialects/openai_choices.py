@@ -12,11 +12,15 @@ from remora_sidecar.dialects.base import CallRequest
 from remora_sidecar.dialects.json_values import count, member
 from remora_sidecar.dialects.openai_answer import OpenAIReader
 from remora_sidecar.dialects.openai_usage import read_usage
+from remora_sidecar.dialects.text_meter import TextMeter
 from remora_sidecar.dialects.tool_calls import ToolCalls
 from remora_sidecar.model.exchange import AnswerHead
 
 GOOGLE = "google"
 """Variant whose thoughts are counted in the total only."""
+
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+"""Where chunks and messages carry what is counted as output, in the words of several providers."""
 
 
 class ChoicesReader(OpenAIReader):
@@ -28,11 +32,17 @@ class ChoicesReader(OpenAIReader):
         """Stand before the first byte."""
         super().__init__(head, request)
         self._tools = ToolCalls()
+        self._meter = TextMeter()
 
     @property
     def tool_names(self) -> tuple[str, ...]:
         """Names of the tools called."""
         return self._tools.names
+
+    @property
+    def output_tokens_estimate(self) -> int:
+        """A guess at the text, the reasoning and the arguments seen."""
+        return self._meter.tokens
 
     def _take_own(self, chunk: Mapping[str, Any]) -> None:
         if "x_groq" in chunk:
@@ -53,8 +63,9 @@ class ChoicesReader(OpenAIReader):
             self._take_error({"error": choice["error"]})
         if "usage" in choice:  # Moonshot
             self._take_usage(choice["usage"])
-        if not self._has_output and choice.get("text"):
+        if text := choice.get("text"):
             self._has_output = True
+            self._meter.add(text)
         said = choice.get("delta") or choice.get("message")
         if isinstance(said, dict):
             self._take_said(index, said)
@@ -62,10 +73,19 @@ class ChoicesReader(OpenAIReader):
     def _take_said(self, choice: int, said: Mapping[str, Any]) -> None:
         if not self._has_output:
             self._has_output = any(value for name, value in said.items() if name != "role")
+        for name in _TEXTS:
+            if text := said.get(name):
+                self._meter.add(text)
         if calls := said.get("tool_calls"):
             self._tools.take(choice, calls)
+            self._measure_arguments(calls)
         if function := said.get("function_call"):
             self._tools.take_function(choice, function)
+
+    def _measure_arguments(self, calls: object) -> None:
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict):
+                self._meter.add(member(call, "function").get("arguments"))
 
     def _read_usage(self, usage: Mapping[str, Any]) -> Usage | None:
         return read_usage(usage, hidden_thoughts=self._request.variant == GOOGLE)

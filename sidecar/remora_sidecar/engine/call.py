@@ -14,6 +14,8 @@ from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
 from remora_sidecar.engine.attempts import BROKEN_BODY, Attempts
 from remora_sidecar.engine.attribution import attribute
+from remora_sidecar.engine.cached_answer import CachedCarriage
+from remora_sidecar.engine.caching import cache_field
 from remora_sidecar.engine.conversation import TunnelWatch
 from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.headers import RawHeaders, end_to_end, without_ours
@@ -21,11 +23,11 @@ from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.recording import Recording
-from remora_sidecar.engine.refusal import bad_request, too_large, upstream_failed
+from remora_sidecar.engine.refusal import bad_request, not_cached, too_large, upstream_failed
 from remora_sidecar.engine.request_body import HeldBody, PassingBody, RequestBody, take_body
 from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.tunnel import Tunnel
-from remora_sidecar.engine.upstream import Endpoint
+from remora_sidecar.engine.upstream import Answer, Endpoint
 from remora_sidecar.engine.usage_asking import AskedUsage
 from remora_sidecar.model.exchange import RequestHead, header
 from remora_sidecar.model.handoff import HandOff
@@ -94,7 +96,6 @@ class Call:
         finally:
             self._session.in_flight -= 1
             self._parts.metrics.in_flight -= 1
-            self._attempts.abort()
         return self._agent.carried()
 
     async def _carry(self) -> None:
@@ -109,15 +110,48 @@ class Call:
             return
         self._read_request(body)
         exchange = Exchange(self._attempts, self._recording, self._dialect, self._asked_usage(body))
+        outgoing = self._outgoing(body)
         try:
-            answer = await exchange.ask(self._outgoing(body))
+            if isinstance(body, HeldBody) and await self._with_cache(exchange, outgoing):
+                return
+            await self._with_provider(exchange, outgoing)
         except UpstreamError as error:
             self._no_answer(error)
-            return
+
+    async def _with_provider(self, exchange: Exchange, outgoing: Outgoing) -> None:
+        """Ask the provider for this agent alone."""
+        try:
+            answer = await exchange.ask(outgoing)
+            await self._pass_on(exchange, answer)
+        finally:
+            self._attempts.abort()
+
+    async def _pass_on(self, exchange: Exchange, answer: Answer) -> None:
         if answer.message.code == 101:
             await self._tunnel(answer.message)
         elif not await exchange.relay(answer, self._agent):
             self._agent.keep_alive = False  # what would follow is no request
+
+    async def _with_cache(self, exchange: Exchange, outgoing: Outgoing) -> bool:
+        """Carry the call with the help of the cache; False if it has to go its own way."""
+        caching, policy = self._parts.caching, self._parts.policy.cache
+        if caching is None or policy is None:
+            return False
+        seen = self._seen
+        plan = caching.plan(
+            policy, self._provider, self._target, self._head, self._dialect, seen.request,
+            seen.request_body,
+        )  # fmt: skip
+        carriage = CachedCarriage(self._parts, caching, plan, self._agent, self._recording)
+        if await carriage.served():
+            return True
+        seen.cache = plan.unanswered
+        if plan.only_cached:
+            self._refuse(not_cached())
+            return True
+        if plan.asks:
+            await carriage.lead(exchange, outgoing)
+        return plan.asks
 
     async def _take_body(self) -> RequestBody:
         request = self._request
@@ -178,16 +212,20 @@ class Call:
         """Say what the agent may want to know; evaluated as the head goes out."""
         if not self._parts.answer_headers:
             return []
-        return [
-            (b"remora-call-id", self._seen.call_id.encode()),
-            (b"remora-overhead-ms", b"%.3f" % (self._seen.overhead_s * 1000)),
+        seen = self._seen
+        fields = [
+            (b"remora-call-id", seen.call_id.encode()),
+            (b"remora-overhead-ms", b"%.3f" % (seen.overhead_s * 1000)),
         ]
+        if seen.cache is not None:
+            fields.append((b"remora-cache", cache_field(seen.cache)))
+        return fields
 
     def _no_answer(self, error: UpstreamError) -> None:
         if self._attempts.body_is_broken:
             self._refuse_broken_body()
             return
-        self._recording.finish(EndReason.NO_ANSWER, CallError(error.kind, str(error)))
+        self._recording.no_answer(error)
         self._say(upstream_failed(str(error), error.kind))
 
     def _refuse_broken_body(self) -> None:

@@ -12,6 +12,7 @@ from remora.records import (
     Attempt,
     Attribution,
     Body,
+    CacheVerdict,
     CallError,
     CallRecord,
     Cost,
@@ -94,6 +95,7 @@ class Observation:
     request: CallRequest = field(default_factory=lambda: CallRequest(operation=""))
     request_content_type: str = ""
     request_body: bytes = b""
+    cache: CacheVerdict | None = None
     opaque: bool = False
     notes: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -183,6 +185,7 @@ class Observation:
             overhead_s=max(0.0, latency_s - self.waiting.total_s),
             request_bytes=self.request_capture.total,
             response_bytes=self.response_capture.total,
+            cache=self.cache,
             opaque=self.opaque,
             attempts=tuple(self.attempts),
             notes=tuple(self.notes),

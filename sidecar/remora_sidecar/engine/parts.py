@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from remora.clock import Clock
 from remora.records import Origin
 from remora.tasks import TaskOwner
+from remora_sidecar.engine.caching import Caching
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
@@ -29,6 +30,7 @@ class EngineParts:
         policy: The policy in force; replaced whole when it changes.
         origin: What every record says about where it was made, but for mode and destination.
         dial_guard: Says why a forward-proxied request may not go somewhere.
+        caching: The cache; None where policy has none.
         stopping: Set when the sidecar is told to stop.
     """
 
@@ -45,6 +47,7 @@ class EngineParts:
     held_body_bytes: int
     captured_body_bytes: int
     answer_headers: bool
+    caching: Caching | None = None
     stopping: bool = False
     usage_asking: UsageAsking = field(default_factory=UsageAsking)
     settlement: Settlement = field(default_factory=Settlement)

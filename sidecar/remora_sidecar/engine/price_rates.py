@@ -1,16 +1,18 @@
-"""A price of genai-prices as rates per token, so that pricing a call is a few multiplications.
+"""A price of genai-prices as rates per unit, so that pricing a call is a few multiplications.
 
 Made by `remora_sidecar.engine.pricing` once for each price. The library's rules hold: tokens
 with a price of their own are taken out of the figure that counts them too, and a tier's price
-holds for all tokens of a call whose input passes its start.
+holds for all tokens of a call whose input passes its start. What is charged beside tokens
+(seconds of audio, searches) is priced alike; where it is not stated it costs nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum
 from itertools import combinations
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remora.records import Usage
 
@@ -27,46 +29,99 @@ LIBRARY_NAMES: Mapping[str, str] = MappingProxyType(
         "reasoning_tokens": "output_reasoning_tokens",
         "input_audio_tokens": "input_audio_tokens",
         "output_audio_tokens": "output_audio_tokens",
+        "input_image_tokens": "input_image_tokens",
+        "output_image_tokens": "output_image_tokens",
+        "cache_write_1h_tokens": "cache_write_1h_tokens",
+        "input_audio_seconds": "input_audio_seconds",
+        "web_searches": "web_searches",
+        "rerank_searches": "rerank_searches",
     }
 )
-"""The library's name of each figure of `Usage`."""
+"""The library's name of each figure of `Usage` but the billed ones, which stand for others."""
 
 _OURS = {theirs: ours for ours, theirs in LIBRARY_NAMES.items()}
+
+_AUDIO_EITHER_WAY = "audio_seconds"
+"""The library's figure of audio whose direction does not matter: what was transcribed counts."""
+
+_INPUT_PARTS = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+)
+_OUTPUT_PARTS = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+
+
+def as_charged(usage: Usage) -> Usage:
+    """Put the billed tokens, where they are stated, in the place of what was processed.
+
+    Parts are of what was processed, and say nothing of what is charged.
+    """
+    changes: dict[str, Any] = {}
+    if usage.billed_input_tokens is not None:
+        changes |= dict.fromkeys(_INPUT_PARTS) | {"input_tokens": usage.billed_input_tokens}
+    if usage.billed_output_tokens is not None:
+        changes |= dict.fromkeys(_OUTPUT_PARTS) | {"output_tokens": usage.billed_output_tokens}
+    return replace(usage, **changes) if changes else usage
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a call costs by side; what has no side, such as a search, stands apart."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    other_usd: Decimal
+
+
+class Side(Enum):
+    """Whose price a rate belongs to."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The price of one figure's tokens.
+    """The price of one figure's units.
 
     Attributes:
         figure: Name in `Usage`.
-        apart: Figures counted in this one and priced apart.
-        base_usd: Per token.
+        apart: Figures counted in this one and priced apart; none is counted in another.
+        parts: Every figure counted in this one.
+        base_usd: Per unit.
         tiers: Inputs above which another price holds, highest first.
-        is_input: Whether it belongs to the input's price, else to the output's.
+        side: What it is part of.
+        is_of_tokens: Whether the units are tokens.
     """
 
     figure: str
     apart: tuple[str, ...]
+    parts: tuple[str, ...]
     base_usd: Decimal
     tiers: tuple[tuple[int, Decimal], ...]
-    is_input: bool
+    side: Side
+    is_of_tokens: bool
 
     def price(self, usage: Usage) -> Decimal | None:
-        """Price the tokens; None if the figures contradict each other or only parts are stated."""
-        if self.figure == "output_tokens" and usage.output_tokens is None:
-            has_parts = usage.reasoning_tokens or usage.output_audio_tokens
-            return None if has_parts else Decimal(0)
-        tokens: int = getattr(usage, self.figure) or 0
+        """Price the units; None if the figures contradict each other or only parts are stated."""
+        stated: float | None = getattr(usage, self.figure)
+        if stated is None:
+            return None if any(getattr(usage, part) for part in self.parts) else Decimal(0)
+        units = stated
         for name in self.apart:
-            tokens -= getattr(usage, name) or 0
-        if tokens <= 0:
-            return Decimal(0) if tokens == 0 else None
+            units -= getattr(usage, name) or 0
+        if units <= 0:
+            return Decimal(0) if units == 0 else None
+        exact = units if isinstance(units, int) else Decimal(str(units))
         input_tokens = usage.input_tokens or 0
         for start, usd in self.tiers:
             if input_tokens > start:
-                return usd * tokens
-        return self.base_usd * tokens
+                return usd * exact
+        return self.base_usd * exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +139,60 @@ class RateTable:
     per_call_usd: Decimal
     shared: tuple[tuple[str, str], ...]
 
-    def price(self, usage: Usage) -> tuple[Decimal, Decimal] | None:
-        """Price input and output; None where the figures don't tell."""
-        if any(getattr(usage, one) and getattr(usage, other) for one, other in self.shared):
+    def price(self, usage: Usage) -> Prices | None:
+        """Price a call; None where the figures don't tell what it costs."""
+        if not self._tells(usage):
             return None
-        input_usd = output_usd = Decimal(0)
+        sums = {side: Decimal(0) for side in Side}
+        sums[Side.OTHER] += self.per_call_usd
         for rate in self.rates:
             if (usd := rate.price(usage)) is None:
                 return None
-            if rate.is_input:
-                input_usd += usd
-            else:
-                output_usd += usd
-        return input_usd, output_usd
+            sums[rate.side] += usd
+        return Prices(sums[Side.INPUT], sums[Side.OUTPUT], sums[Side.OTHER])
+
+    def _tells(self, usage: Usage) -> bool:
+        if usage.input_tokens is None and any(rate.is_of_tokens for rate in self.rates):
+            return False
+        if any(getattr(usage, one) and getattr(usage, other) for one, other in self.shared):
+            return False
+        is_stated = any(getattr(usage, rate.figure) is not None for rate in self.rates)
+        return is_stated or (bool(self.per_call_usd) and usage.input_tokens is not None)
 
 
 def _rate(
-    unit: "UnitDef", price: "Decimal | TieredPrices", priced: set[str], registry: "UnitRegistry"
+    figure: str,
+    unit: "UnitDef",
+    price: "Decimal | TieredPrices",
+    priced: set[str],
+    registry: "UnitRegistry",
 ) -> Rate:
     tiers = () if isinstance(price, Decimal) else reversed(price.tiers)
+    parts = _within(unit.usage_key, registry)
     return Rate(
-        figure=_OURS[unit.usage_key],
+        figure=figure,
         apart=tuple(
-            ours
-            for theirs, ours in _OURS.items()
-            if theirs in priced and unit.usage_key in registry.ancestor_usage_keys(theirs)
+            _OURS[part]
+            for part in parts & priced
+            if not any(part in _within(other, registry) for other in parts & priced)
         ),
+        parts=tuple(_OURS[part] for part in parts if _OURS[part] != figure),
         base_usd=(price if isinstance(price, Decimal) else price.base) / unit.per,
         tiers=tuple((tier.start, tier.price / unit.per) for tier in tiers),
-        is_input=unit.dimensions.get("direction") == "input",
+        side=_side(figure, unit),
+        is_of_tokens=unit.dimensions.get("family") == "tokens",
     )
+
+
+def _within(key: str, registry: "UnitRegistry") -> set[str]:
+    """Return the library's names of those of our figures that are counted in one of its own."""
+    return {theirs for theirs in _OURS if key in registry.ancestor_usage_keys(theirs)} - {key}
+
+
+def _side(figure: str, unit: "UnitDef") -> Side:
+    if figure == "input_audio_seconds":
+        return Side.INPUT
+    return Side(unit.dimensions.get("direction", "other"))
 
 
 def _shared(priced: set[str], registry: "UnitRegistry") -> tuple[tuple[str, str], ...]:
@@ -125,8 +204,14 @@ def _shared(priced: set[str], registry: "UnitRegistry") -> tuple[tuple[str, str]
     return tuple(pairs)
 
 
+def _figure(key: str, priced: set[str]) -> str | None:
+    if key == _AUDIO_EITHER_WAY and "input_audio_seconds" not in priced:
+        return "input_audio_seconds"
+    return _OURS.get(key)
+
+
 def rate_table(price: "ModelPrice", registry: "UnitRegistry") -> RateTable:
-    """Resolve a price; what is priced beside our figures (searches, seconds) is left out."""
+    """Resolve a price; what is priced beside our figures (characters, pages) is left out."""
     prices = {
         unit.usage_key: (unit, value)
         for unit in registry.units.values()
@@ -139,9 +224,9 @@ def rate_table(price: "ModelPrice", registry: "UnitRegistry") -> RateTable:
     priced = set(prices)
     return RateTable(
         rates=tuple(
-            _rate(unit, value, priced, registry)
+            _rate(figure, unit, value, priced, registry)
             for key, (unit, value) in prices.items()
-            if key in _OURS
+            if (figure := _figure(key, priced)) is not None
         ),
         per_call_usd=per_call_usd,
         shared=_shared(priced, registry),

@@ -2,8 +2,8 @@
 
 The engine asks once per call. A provider's model and tier are resolved to rates once; the
 library's own calculation takes some 150 µs each time. Nothing is ever fetched: the list is the
-installed one. What providers charge beside tokens (searches, seconds) is in no call's usage and
-so not in its cost.
+installed one. Of what providers charge beside tokens, seconds of audio and searches are priced;
+characters, pages and the like are in no call's usage and so not in its cost.
 """
 
 from bisect import bisect_right
@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from remora.records import Cost, Usage
-from remora_sidecar.engine.price_rates import RateTable, rate_table
+from remora_sidecar.engine.price_rates import RateTable, as_charged, rate_table
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, PriceVariant, Provider
@@ -139,27 +139,25 @@ class PriceBook:
         Args:
             provider: The provider's id in genai-prices; None or empty if it has no prices.
             model: As served, else as sent.
-            usage: Stated or estimated tokens.
+            usage: Stated or estimated; billed tokens, where stated, are what is priced.
             unix_ns: When the call was made.
             service_tier: As the answer stated it; empty for the standard price.
 
         Returns:
             None if the price is unknown or the figures don't tell the cost: unknown, not zero.
         """
-        if not provider or not model or usage.input_tokens is None:
+        if not provider or not model:
             return None
         priced = self._priced(provider, model, service_tier)
         if priced is None or self._list is None:
             return None
-        table = priced.table(unix_ns)
-        usd = table.price(usage)
-        if usd is None or not (table.rates or table.per_call_usd):
+        usd = priced.table(unix_ns).price(as_charged(usage))
+        if usd is None:
             return None
-        input_usd, output_usd = usd
         return Cost(
-            total_usd=input_usd + output_usd + table.per_call_usd,
-            input_usd=input_usd,
-            output_usd=output_usd,
+            total_usd=usd.input_usd + usd.output_usd + usd.other_usd,
+            input_usd=usd.input_usd,
+            output_usd=usd.output_usd,
             price_source=self._list.source,
             price_date=self._list.date_at(unix_ns),
         )

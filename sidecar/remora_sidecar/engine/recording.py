@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
 
-from remora.records import CallError, EndReason
-from remora_sidecar.dialects.base import Dialect
+from remora.errors import UpstreamError
+from remora.records import CallError, CallRecord, Cost, EndReason
+from remora_sidecar.dialects.base import AnswerFacts, Dialect
 from remora_sidecar.dialects.decoding import Decoder, decoder_for
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.exchange import AnswerHead, header
 
+_FREE = Cost(Decimal(0), Decimal(0), Decimal(0), price_source="cache", price_date="")
 _BUG = CallError("internal_error", "the call failed inside Remora")
 
 
@@ -20,17 +24,29 @@ class Recording:
 
     Attributes:
         seen: What is known of the call.
-        done: The record is in the spool.
+        record: What became of it; None until it is in the spool.
+        facts: What the provider's answer stated; None until the record is made.
     """
 
     def __init__(self, parts: EngineParts, seen: Observation, session: Session) -> None:
         """Take the call as its request begins."""
         self.seen = seen
-        self.done = False
+        self.record: CallRecord | None = None
+        self.facts: AnswerFacts | None = None
         self._parts = parts
         self._session = session
         self._decoder: Decoder | None = None
         self._handed_over = False
+
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        return self.seen.call_id
+
+    @property
+    def done(self) -> bool:
+        """Whether the record was made."""
+        return self.record is not None
 
     def begin_answer(self, head: AnswerHead, dialect: Dialect) -> None:
         """Take the head of the answer that the agent will get."""
@@ -58,36 +74,52 @@ class Recording:
         """Make the record, unless it was made."""
         if self.done:
             return
-        self.done = True
         if (decoder := self._decoder) is not None:
             reader = self.seen.reader
             if end_reason is EndReason.COMPLETED and not (reader is not None and reader.ended):
                 decoder.finish()
             self.seen.decoding_problem = decoder.problem
         parts, seen = self._parts, self.seen
-        facts = seen.facts()
-        record = seen.record(parts.prices, facts, end_reason, error)
-        for settled, session in parts.settlement.settle(record, self._session, seen.request, facts):
-            parts.recorder.take(settled, session)
+        facts = self.facts = seen.facts()
+        self.record = seen.record(parts.prices, facts, end_reason, error)
+        settled = parts.settlement.settle(self.record, self._session, seen.request, facts)
+        for record, session in settled:
+            parts.recorder.take(record, session)
+
+    def no_answer(self, error: UpstreamError) -> None:
+        """Record that the provider gave no answer."""
+        self.finish(EndReason.NO_ANSWER, CallError(error.kind, str(error)))
+
+    def finish_cached(
+        self, facts: AnswerFacts, end_reason: EndReason, error: CallError | None = None
+    ) -> None:
+        """Make the record of a call whose answer another call has paid for."""
+        if self.done:
+            return
+        parts = self._parts
+        record = self.seen.record(parts.prices, facts, end_reason, error)
+        saved_usd = record.cost.total_usd if record.cost is not None else None
+        verdict = self.seen.cache and replace(self.seen.cache, saved_usd=saved_usd)
+        self.record = replace(record, cached=True, cost=_FREE, cache=verdict)
+        parts.recorder.take(self.record, self._session)
 
     def hand_over(self) -> None:
-        """Leave the record to another task, which has its own `until_recorded`."""
+        """Leave the record to another task, which says ``taken_over`` to `until_recorded`."""
         self._handed_over = True
 
     @contextmanager
-    def until_recorded(self) -> Iterator[None]:
+    def until_recorded(self, *, taken_over: bool = False) -> Iterator[None]:
         """Make the record, at the latest when the block ends; an agent that left is no error."""
-        self._handed_over = False
         try:
             yield
         except asyncio.CancelledError:
-            if not self._handed_over:
+            if taken_over or not self._handed_over:
                 stopping = self._parts.stopping
                 self.finish(EndReason.STOPPED if stopping else EndReason.CLIENT_GONE)
             raise
         except ConnectionError:
-            if not self._handed_over:
+            if taken_over or not self._handed_over:
                 self.finish(EndReason.CLIENT_GONE)
         finally:
-            if not self._handed_over:  # a bug of ours must not lose the fact of the call
+            if taken_over or not self._handed_over:  # a bug must not lose the fact of the call
                 self.finish(EndReason.UNSPECIFIED, _BUG)

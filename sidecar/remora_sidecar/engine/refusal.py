@@ -29,6 +29,12 @@ def too_large(limit_bytes: int) -> Refusal:
     return Refusal(413, "invalid_request_error", "BODY_TOO_LARGE", message)
 
 
+def not_cached() -> Refusal:
+    """The agent asked for a cached answer or none (RFC 9111 §5.2.1.7)."""
+    message = "no answer to this call is cached, and it says Cache-Control: only-if-cached"
+    return Refusal(504, "invalid_request_error", "NOT_CACHED", message)
+
+
 def upstream_failed(message: str, kind: str) -> Refusal:
     """The provider gave no answer."""
     status = 504 if kind.endswith("timeout") else 502

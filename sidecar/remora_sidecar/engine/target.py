@@ -25,11 +25,14 @@ class Target:
     @property
     def url(self) -> str:
         """The full URL, as requested."""
+        return f"{self.scheme}://{self.authority}{self.origin_form}"
+
+    @property
+    def authority(self) -> str:
+        """Host and, where it is not the scheme's own, port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
-        authority = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port != default:
-            authority += f":{self.port}"
-        return f"{self.scheme}://{authority}{self.origin_form}"
+        return host if self.port == default else f"{host}:{self.port}"
 
 
 def locate(method: str, target: str, headers: Headers, hand_off: HandOff) -> Target | Refusal:

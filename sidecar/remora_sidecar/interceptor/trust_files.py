@@ -8,6 +8,7 @@ a Java truststore. Certificates only; no key is ever an argument here.
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,13 +114,19 @@ def _certificates(pem: bytes) -> Iterator[x509.Certificate]:
 
 
 def _parse(block: bytes) -> x509.Certificate | None:
-    """Parse one, since public bundles hold some that a strict parser refuses."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+    with _lenient():
         try:
             return x509.load_pem_x509_certificate(block)
         except ValueError:
             return None
+
+
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Pass over warnings: public bundles hold certificates that are not as RFC 5280 has them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -137,10 +144,11 @@ def _write_truststore(path: Path, roots: Sequence[x509.Certificate]) -> None:
 
 
 def _truststore_roots(path: Path) -> set[x509.Certificate]:
-    try:
-        store = pkcs12.load_pkcs12(path.read_bytes(), None)
-    except ValueError:
-        return set()
+    with _lenient():
+        try:
+            store = pkcs12.load_pkcs12(path.read_bytes(), None)
+        except ValueError:
+            return set()
     return {entry.certificate for entry in store.additional_certs}
 
 

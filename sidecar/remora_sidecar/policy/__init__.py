@@ -1,5 +1,5 @@
 """What the policy in force says about a call: pure decisions for the engine and the interceptor."""
 
-from remora_sidecar.policy.snapshot import PolicySnapshot, snapshot_from_documents
+from remora_sidecar.policy.snapshot import CachePolicy, PolicySnapshot, snapshot_from_documents
 
-__all__ = ["PolicySnapshot", "snapshot_from_documents"]
+__all__ = ["CachePolicy", "PolicySnapshot", "snapshot_from_documents"]

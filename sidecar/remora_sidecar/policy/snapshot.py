@@ -7,8 +7,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from remora.policy import EffectivePolicy, PolicyDocuments, Preset, effective_policy
+from remora.policy.limits import Cache
 from remora.policy.provider_document import provider_of
 from remora.providers import Provider, ProviderRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What policy says about the cache.
+
+    Attributes:
+        reads: Calls may be answered from it.
+        writes: Answers may be kept.
+        sampling: So may those of calls that ask for a sample.
+        ttl_s: How long answers are kept.
+        max_bytes: How much of them is kept on disk.
+        scope: Who shares them: ``pod`` or ``namespace``.
+        paced: Streams are given at the times at which they came, not at once.
+    """
+
+    reads: bool
+    writes: bool
+    sampling: bool
+    ttl_s: float
+    max_bytes: int
+    scope: str
+    paced: bool
 
 
 @dataclass(frozen=True)
@@ -23,6 +47,7 @@ class PolicySnapshot:
         captures_bodies: Whether bodies are kept at all.
         opaque_allowed: Whether what can't be read may pass.
         may_ask_usage: Whether streams may be asked for their usage.
+        cache: What may come from the cache and go into it; None where it is off.
     """
 
     effective: EffectivePolicy
@@ -32,6 +57,7 @@ class PolicySnapshot:
     captures_bodies: bool = field(init=False)
     opaque_allowed: bool = field(init=False)
     may_ask_usage: bool = field(init=False)
+    cache: CachePolicy | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out the answers that calls ask for."""
@@ -39,6 +65,7 @@ class PolicySnapshot:
         object.__setattr__(self, "captures_bodies", self.effective.capture != "metadata")
         object.__setattr__(self, "opaque_allowed", self.effective.opaque == "allow")
         object.__setattr__(self, "may_ask_usage", self.effective.include_usage == "auto")
+        object.__setattr__(self, "cache", _cache_policy(self.effective.rules.cache))
 
     @property
     def name(self) -> str:
@@ -92,6 +119,20 @@ class PolicySnapshot:
             "includeUsage": effective.include_usage,
             "notes": list(effective.notes),
         }
+
+
+def _cache_policy(cache: Cache | None) -> CachePolicy | None:
+    if cache is None or cache.mode == "disabled":
+        return None
+    return CachePolicy(
+        reads=True,
+        writes=cache.mode == "readwrite",
+        sampling=cache.sampling,
+        ttl_s=cache.ttl.milliseconds / 1000,
+        max_bytes=cache.max_size.bytes,
+        scope=cache.scope,
+        paced=cache.replay == "paced",
+    )
 
 
 def snapshot_from_documents(

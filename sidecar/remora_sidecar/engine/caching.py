@@ -1,0 +1,197 @@
+"""The engine's use of the cache: what policy allows one call, and who asks for the same."""
+
+from dataclasses import dataclass
+
+from remora.clock import Clock
+from remora.providers import Provider
+from remora.records import CacheVerdict, EndReason
+from remora_sidecar.cache.directives import read_directives
+from remora_sidecar.cache.entry import CachedAnswer, CachedFacts
+from remora_sidecar.cache.key import CacheKeyParts, cache_key
+from remora_sidecar.cache.levels import CacheLevels, Scope
+from remora_sidecar.cache.rules import CacheRules, Plan, after, before, kept_headers
+from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Dialect
+from remora_sidecar.engine.flight import Flight, Leader
+from remora_sidecar.engine.target import Target
+from remora_sidecar.model.exchange import RequestHead
+from remora_sidecar.policy import CachePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """What to do with the cache for one call.
+
+    Attributes:
+        key: Under which its answer is kept; empty where neither is to be done.
+    """
+
+    policy: CachePolicy
+    rules: CacheRules
+    plan: Plan
+    key: str = ""
+
+    @property
+    def reads(self) -> bool:
+        """Whether an answer may come from the cache, or be shared."""
+        return self.plan.look_up
+
+    @property
+    def asks(self) -> bool:
+        """Whether the answer is worth sharing or keeping."""
+        return self.plan.look_up or self.plan.store
+
+    @property
+    def only_cached(self) -> bool:
+        """Whether the agent wants no answer but a cached one."""
+        return self.plan.only_cached
+
+    @property
+    def paced(self) -> bool:
+        """Whether a stream is given at the times at which it came."""
+        return self.policy.paced
+
+    @property
+    def unanswered(self) -> CacheVerdict:
+        """The verdict of a call that the cache does not answer."""
+        verdict = self.plan.unanswered
+        return CacheVerdict(verdict.outcome.value, verdict.reason)
+
+
+class Caching:
+    """The cache of one engine, and the calls under way that others may join."""
+
+    def __init__(self, levels: CacheLevels, *, namespace: str, secret: bytes, clock: Clock) -> None:
+        """Take where answers are kept.
+
+        Args:
+            levels: The levels of the cache.
+            namespace: Whose calls these are.
+            secret: Makes fingerprints of credentials.
+            clock: Tells ages.
+        """
+        self.levels = levels
+        self._namespace = namespace
+        self._secret = secret
+        self._clock = clock
+        self._flights: dict[str, Flight] = {}
+
+    def plan(
+        self,
+        policy: CachePolicy,
+        provider: Provider,
+        target: Target,
+        head: RequestHead,
+        dialect: Dialect,
+        request: CallRequest,
+        body: bytes,
+    ) -> CachePlan:
+        """Decide what to do for a call.
+
+        Args:
+            policy: What policy says about the cache.
+            provider: Whom the call would go to.
+            target: Where exactly.
+            head: The request as the agent sent it.
+            dialect: The call's.
+            request: What it asks for.
+            body: Decoded.
+        """
+        rules = CacheRules(policy.reads, policy.writes, policy.sampling)
+        directives = read_directives(head.headers)
+        plan = before(rules, request, dialect.name, body, directives)
+        if not (plan.look_up or plan.store):
+            return CachePlan(policy, rules, plan)
+        key = cache_key(
+            CacheKeyParts(
+                namespace=self._namespace,
+                provider=provider.name,
+                authority=target.authority,
+                method=head.method,
+                path=head.path,
+                query=head.query,
+                dialect=dialect.name,
+                sent_model=request.model,
+                stream=request.stream,
+                headers=head.headers,
+                body=body,
+                secret=self._secret,
+            )
+        )
+        return CachePlan(policy, rules, plan, key)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for answers that can be shared."""
+        return sum(flight.readers for flight in self._flights.values())
+
+    async def find(self, plan: CachePlan) -> CachedAnswer | None:
+        """Look for an answer that may be served now."""
+        now_unix_ns = self._clock.now_unix_ns()
+        scope = Scope(plan.policy.scope)
+        return await self.levels.get(plan.key, now_unix_ns, plan.plan.max_age_s, scope)
+
+    def flight(self, plan: CachePlan) -> Flight | None:
+        """Find a call under way that asks for the same and can be joined."""
+        flight = self._flights.get(plan.key)
+        return flight if flight is not None and flight.joinable else None
+
+    def open(self, plan: CachePlan, leader: Leader) -> Flight:
+        """Begin a call that others may join, if they may at all."""
+        flight = Flight(leader, self._clock, plan.rules.max_body_bytes)
+        if plan.reads and self.flight(plan) is None:
+            self._flights[plan.key] = flight
+        return flight
+
+    def close(self, plan: CachePlan, flight: Flight) -> None:
+        """Take a call that has ended off the list."""
+        if self._flights.get(plan.key) is flight:
+            del self._flights[plan.key]
+
+    async def keep(self, plan: CachePlan, flight: Flight) -> None:
+        """Keep an answer if it may be kept."""
+        facts, record, head = flight.leader.facts, flight.leader.record, flight.head
+        if not plan.plan.store or facts is None or record is None or head is None:
+            return
+        whole = flight.is_whole and record.end_reason is EndReason.COMPLETED
+        chunks = flight.chunks
+        body_bytes = sum(len(chunk.data) for chunk in chunks)
+        if not chunks or after(
+            plan.rules, status=head.status, facts=facts, body_bytes=body_bytes, whole=whole
+        ):
+            return
+        now_unix_ns = self._clock.now_unix_ns()
+        answer = CachedAnswer(
+            status=head.status,
+            reason=head.reason,
+            headers=kept_headers(head.headers),
+            chunks=chunks,
+            facts=_kept_facts(facts, record.latency_s, record.ttft_s),
+            stored_unix_ns=now_unix_ns,
+        )
+        policy = plan.policy
+        await self.levels.put(plan.key, answer, now_unix_ns, policy.ttl_s, Scope(policy.scope))
+
+
+def cache_field(verdict: CacheVerdict) -> bytes:
+    """Write the value of ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``.
+
+    Reasons that are more than a word are for the record alone.
+    """
+    age = "" if verdict.age_s is None else f"; age={int(verdict.age_s)}"
+    is_word = verdict.reason and " " not in verdict.reason
+    reason = f"; reason={verdict.reason}" if is_word else ""
+    return f"{verdict.result}{age}{reason}".encode()
+
+
+def _kept_facts(facts: AnswerFacts, latency_s: float, ttft_s: float | None) -> CachedFacts:
+    return CachedFacts(
+        model=facts.model,
+        finish_reason=facts.finish_reason,
+        response_id=facts.response_id,
+        tool_names=facts.tool_names,
+        usage=facts.usage,
+        usage_problem=facts.usage_problem,
+        service_tier=facts.service_tier,
+        latency_s=latency_s,
+        ttft_s=ttft_s,
+    )
