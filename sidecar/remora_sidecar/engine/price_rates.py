@@ -44,6 +44,8 @@ _OURS = {theirs: ours for ours, theirs in LIBRARY_NAMES.items()}
 _AUDIO_EITHER_WAY = "audio_seconds"
 """The library's figure of audio whose direction does not matter: what was transcribed counts."""
 
+_NOTHING = Decimal(0)
+
 _INPUT_PARTS = (
     "cache_read_tokens",
     "cache_write_tokens",
@@ -110,12 +112,12 @@ class Rate:
         """Price the units; None if the figures contradict each other or only parts are stated."""
         stated: float | None = getattr(usage, self.figure)
         if stated is None:
-            return None if any(getattr(usage, part) for part in self.parts) else Decimal(0)
+            return None if any(getattr(usage, part) for part in self.parts) else _NOTHING
         units = stated
         for name in self.apart:
             units -= getattr(usage, name) or 0
         if units <= 0:
-            return Decimal(0) if units == 0 else None
+            return _NOTHING if units == 0 else None
         exact = units if isinstance(units, int) else Decimal(str(units))
         input_tokens = usage.input_tokens or 0
         for start, usd in self.tiers:
@@ -143,21 +145,27 @@ class RateTable:
         """Price a call; None where the figures don't tell what it costs."""
         if not self._tells(usage):
             return None
-        sums = {side: Decimal(0) for side in Side}
-        sums[Side.OTHER] += self.per_call_usd
+        input_usd = output_usd = _NOTHING
+        other_usd = self.per_call_usd
         for rate in self.rates:
             if (usd := rate.price(usage)) is None:
                 return None
-            sums[rate.side] += usd
-        return Prices(sums[Side.INPUT], sums[Side.OUTPUT], sums[Side.OTHER])
+            if rate.side is Side.INPUT:
+                input_usd += usd
+            elif rate.side is Side.OUTPUT:
+                output_usd += usd
+            else:
+                other_usd += usd
+        return Prices(input_usd, output_usd, other_usd)
 
     def _tells(self, usage: Usage) -> bool:
         if usage.input_tokens is None and any(rate.is_of_tokens for rate in self.rates):
             return False
         if any(getattr(usage, one) and getattr(usage, other) for one, other in self.shared):
             return False
-        is_stated = any(getattr(usage, rate.figure) is not None for rate in self.rates)
-        return is_stated or (bool(self.per_call_usd) and usage.input_tokens is not None)
+        if any(getattr(usage, rate.figure) is not None for rate in self.rates):
+            return True
+        return bool(self.per_call_usd) and usage.input_tokens is not None
 
 
 def _rate(

@@ -9,19 +9,23 @@ from typing import Any
 import genai_prices
 import pytest
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_units import unit_data
+from genai_prices.types import ModelPrice
 from genai_prices.types import Usage as LibraryUsage
+from genai_prices.units import UnitRegistry
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.records import Cost, Usage
 from remora.testing.transcripts import Transcript, find_corpus, load_transcripts
 from remora_sidecar.engine import pricing
-from remora_sidecar.engine.price_rates import LIBRARY_NAMES
+from remora_sidecar.engine.price_rates import LIBRARY_NAMES, rate_table
 from remora_sidecar.engine.pricing import PriceBook
 
 NOW = int(datetime(2026, 11, 15, 12, tzinfo=UTC).timestamp()) * 10**9
 BOOK = PriceBook()
 PROVIDERS = get_snapshot().providers
+UNITS = tuple(UnitRegistry(unit_data).units.values())
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,8 @@ def _by_library(
     provider: str, model: str, usage: Usage, unix_ns: int = NOW, tier: str = ""
 ) -> Decimal | None:
     figures = {theirs: getattr(usage, ours) for ours, theirs in LIBRARY_NAMES.items()}
+    # Audio whose direction does not matter: the library wants it under another name.
+    figures["audio_seconds"] = usage.input_audio_seconds
     try:
         price = genai_prices.calc_price(
             LibraryUsage(**figures),
@@ -47,19 +53,21 @@ def _by_library(
         )
     except (LookupError, ValueError):
         return None
-    # Where only searches or seconds are priced the library says 0, and that is not the cost.
-    is_by_token = any(
-        key.endswith("_mtok") or key == "requests_kcount"
-        for key, value in vars(price.model_price).items()
-        if value is not None
-    )
-    return price.total_price if is_by_token else None
+    # Where nothing that is priced is stated the library says 0, and that is not the cost.
+    priced = {
+        unit.usage_key
+        for unit in UNITS
+        if getattr(price.model_price, unit.price_key, None) is not None
+    }
+    is_stated = any(figures.get(key) is not None for key in priced)
+    return price.total_price if is_stated or "requests" in priced else None
 
 
 def _assert_equal(cost: Cost | None, expected: Decimal | None, told: Any) -> None:
     assert (cost is None) == (expected is None), told
     if cost is not None and expected is not None:
         assert abs(cost.total_usd - expected) < Decimal("1e-12"), told
+        # Searches and the price of a call itself have no side.
         assert cost.total_usd - cost.input_usd - cost.output_usd >= 0
 
 
@@ -71,6 +79,79 @@ def test_a_call_is_priced_exactly() -> None:
     assert cost.total_usd == Decimal("0.000195")
     assert cost.price_source == f"genai-prices {genai_prices.__version__}"
     assert date.fromisoformat(cost.price_date) <= date(2026, 11, 15)
+
+
+def test_what_is_kept_for_an_hour_costs_more_than_what_is_kept_for_minutes() -> None:
+    usage = Usage(1000, 100, 100, 600, cache_write_1h_tokens=200)
+    cost = BOOK.cost("anthropic", "claude-sonnet-4-5", usage, NOW)
+    assert cost is not None
+    # Of 1000: 300 at 3, 100 read at 0.30, 400 written at 3.75, 200 for an hour at 6; 100 at 15.
+    assert abs(cost.input_usd - Decimal("0.003630")) < Decimal("1e-9")
+    assert abs(cost.output_usd - Decimal("0.0015")) < Decimal("1e-9")
+
+
+def test_a_search_costs_beside_the_tokens() -> None:
+    plain, searched = (
+        BOOK.cost("anthropic", "claude-sonnet-4-5", Usage(1000, 100, web_searches=n), NOW)
+        for n in (None, 3)
+    )
+    assert plain is not None
+    assert searched is not None
+    assert searched.total_usd - plain.total_usd == Decimal("0.03")
+    assert (searched.input_usd, searched.output_usd) == (plain.input_usd, plain.output_usd)
+
+
+@pytest.mark.parametrize(
+    ("usage", "charged"),
+    [
+        pytest.param(
+            Usage(500, 60, billed_input_tokens=5, billed_output_tokens=50), Usage(5, 50), id="both"
+        ),
+        pytest.param(Usage(500, 60, billed_input_tokens=5), Usage(5, 60), id="one side"),
+        pytest.param(
+            Usage(500, 60, 400, None, 10, billed_input_tokens=5, billed_output_tokens=50),
+            Usage(5, 50),
+            id="parts are of what was processed",
+        ),
+        pytest.param(Usage(billed_input_tokens=5), Usage(5), id="nothing else stated"),
+        pytest.param(Usage(500, 60, billed_input_tokens=0), Usage(0, 60), id="nothing charged"),
+    ],
+)
+def test_what_is_billed_is_priced_where_it_is_stated(usage: Usage, charged: Usage) -> None:
+    model = ("cohere", "command-r-plus-08-2024")
+    expected = BOOK.cost(*model, charged, NOW)
+    assert expected is not None
+    assert BOOK.cost(*model, usage, NOW) == expected
+
+
+def test_a_call_without_tokens_costs_what_it_used() -> None:
+    usage = Usage(input_audio_seconds=90.5)
+    cost = BOOK.cost("groq", "whisper-large-v3", usage, NOW)
+    assert cost is not None
+    assert cost.input_usd == cost.total_usd > 0
+    _assert_equal(cost, _by_library("groq", "whisper-large-v3", usage), usage)
+
+
+def test_a_rerank_costs_by_its_searches() -> None:
+    table = rate_table(ModelPrice(rerank_searches_kcount=Decimal(2)), UnitRegistry(unit_data))
+    prices = table.price(Usage(rerank_searches=3))
+    assert prices is not None
+    assert prices.other_usd == Decimal("0.006")
+    assert table.price(Usage(10, 10)) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage"),
+    [
+        pytest.param("groq", "whisper-large-v3", Usage(10, 10), id="seconds not stated"),
+        pytest.param("openai", "gpt-4o", Usage(web_searches=1), id="tokens not stated"),
+        pytest.param("openai", "gpt-4o", Usage(input_audio_seconds=1.5), id="seconds not priced"),
+    ],
+)
+def test_what_is_priced_and_not_stated_leaves_the_cost_unknown(
+    provider: str, model: str, usage: Usage
+) -> None:
+    assert BOOK.cost(provider, model, usage, NOW) is None
 
 
 def test_recorded_calls_cost_what_the_library_says(transcripts: list[Transcript]) -> None:
@@ -100,6 +181,14 @@ def test_every_model_of_the_list_costs_what_the_library_says() -> None:
         Usage(100, None),
         Usage(100, None, None, None, 5),
         Usage(0, 0),
+        Usage(1_000, 200, 100, 300, cache_write_1h_tokens=200),
+        Usage(1_000, 200, 100, 300, cache_write_1h_tokens=400),
+        Usage(1_000, 200, cache_write_1h_tokens=1),
+        Usage(1_000, 200, input_image_tokens=300, output_image_tokens=100),
+        Usage(1_000, 200, 10, input_image_tokens=300),
+        Usage(1_000, None, output_image_tokens=5),
+        Usage(1_000, 200, web_searches=3, rerank_searches=1),
+        Usage(0, 0, input_audio_seconds=12.5),
     ]
     for provider in PROVIDERS:
         for model in provider.models:
@@ -121,6 +210,12 @@ usages = st.builds(
     tokens,
     tokens,
     tokens,
+    input_image_tokens=tokens,
+    output_image_tokens=tokens,
+    cache_write_1h_tokens=tokens,
+    input_audio_seconds=st.none() | st.floats(0, 10_000),
+    web_searches=st.none() | st.integers(0, 20),
+    rerank_searches=st.none() | st.integers(0, 20),
 )
 times = st.integers(min_value=1_700_000_000, max_value=1_900_000_000).map(lambda s: s * 10**9)
 tiers = st.sampled_from(["", "", "default", "flex", "priority", "fast", "scale"])
