@@ -195,7 +195,8 @@ def test_the_ci_script_fails_if_either_half_fails(tmp_path):
 def with_every_tool(folder: Path) -> dict[str, str]:
     """An environment in which the script finds all it needs, and no trace of an outer make."""
     folder.mkdir(exist_ok=True)
-    for tool in ("git", "curl", "node", "nft", "ip", "ps", "setpriv", "openssl"):
+    tools = ("git", "curl", "node", "nft", "ip", "ps", "setpriv", "openssl", "redis-server")
+    for tool in tools:
         (folder / tool).touch(mode=0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return kept | {"PATH": f"{os.environ['PATH']}:{folder}"}

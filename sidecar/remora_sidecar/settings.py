@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from remora.client.address import check_address
@@ -210,6 +218,26 @@ class SidecarSettings(BaseSettings):
     spool_bytes: int = Field(
         default=256 * 1024 * 1024, ge=1024 * 1024, description="Bound of the spool on disk."
     )
+    cache_memory_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=0,
+        le=1 << 40,
+        description="Bound of the response cache in memory; 0 keeps it on disk alone.",
+    )
+    cache_key_file: ExistingFile | None = Field(
+        default=None,
+        description=(
+            "Secret that seals what is kept at `REMORA_CACHE_URL`, at least 32 random bytes; "
+            "the same for all sidecars that share."
+        ),
+    )
+    cache_url: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Redis or Valkey that `cache.scope: namespace` shares answers in: "
+            "`redis://`, `rediss://` or `unix://`."
+        ),
+    )
     answer_headers: Literal["on", "off"] = Field(
         default="on", description="Whether answers carry `remora-*` headers."
     )
@@ -235,6 +263,19 @@ class SidecarSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged to stderr."
     )
+
+    @field_validator("cache_url")
+    @classmethod
+    def _cache_url_can_be_used(
+        cls, url: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if url is None:
+            return None
+        if not re.match(r"(rediss?|unix)://.", url.get_secret_value()):
+            raise ValueError("it should begin with redis://, rediss:// or unix://")
+        if info.data.get("cache_key_file", ...) is None:
+            raise ValueError("it needs REMORA_CACHE_KEY_FILE: answers are sealed before they leave")
+        return url
 
     @property
     def in_pod(self) -> bool:

@@ -76,6 +76,14 @@ class AnswerFile:
         ):
             self._refused += 1
 
+    def count(self) -> int:
+        """How many answers are in the file, expired ones that were not yet removed included."""
+        return self._attempt(lambda table: table.entries, None) or 0
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether something is kept under the key, expired or not."""
+        return bool(self._attempt(lambda table: table.has(key), None))
+
     def flush(self) -> None:
         """Make everything outlive a loss of power."""
         if self._table is not None:

@@ -7,13 +7,15 @@ answer for the wrong tenant can't be taken back. What is left out stands in ``ha
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
 from remora_sidecar.cache.canonical import NOT_CANONICAL, canonical, read_object
 from remora_sidecar.cache.credential import (
     Credential,
+    CredentialKind,
+    Named,
     credential_of,
     is_credential_header,
     is_credential_parameter,
@@ -23,6 +25,8 @@ from remora_sidecar.model.exchange import Headers
 
 _FORMAT = b"remora cache key 1"
 """Changes whenever the same call gets another key, so that old entries are just never found."""
+
+POD_ONLY = "pod:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,30 @@ class CacheKeyParts:
 
 
 def cache_key(parts: CacheKeyParts) -> str:
-    """Return the key, 64 hex digits."""
+    """Return the key: 64 hex digits, after ``pod:`` if the answer may not leave the pod.
+
+    It may not where the call names its credential without proving it by a secret (SigV4 with a
+    lasting key): another pod could name the same.
+    """
     rules = harmless(parts.provider, parts.dialect)
+    counted = _counted(parts.headers, rules)
+    parameters = parts.query.split("&") if parts.query else []
+    credential = credential_of(
+        [field for field in counted if is_credential_header(field[0])],
+        [parameter for parameter in parameters if _is_credential(parameter)],
+    )
     digest = hashlib.sha256()
-    for part in _significant(parts, rules):
+    for part in _significant(parts, rules, counted, parameters, credential):
         # Lengths, so that no two lists of parts are the same bytes.
         digest.update(b"%d:" % len(part))
         digest.update(part)
-    return digest.hexdigest()
+    marked = POD_ONLY if credential.kind is CredentialKind.SIGNED else ""
+    return f"{marked}{digest.hexdigest()}"
+
+
+def may_be_shared(key: str) -> bool:
+    """Tell whether an answer under this key may leave the pod."""
+    return not key.startswith(POD_ONLY)
 
 
 def fingerprint(credential: Credential, secret: bytes) -> bytes:
@@ -79,34 +99,30 @@ def fingerprint(credential: Credential, secret: bytes) -> bytes:
     return code.digest()
 
 
-def _significant(parts: CacheKeyParts, rules: Harmless) -> Iterator[bytes]:
+def _significant(
+    parts: CacheKeyParts,
+    rules: Harmless,
+    counted: Named,
+    parameters: Sequence[str],
+    credential: Credential,
+) -> Iterator[bytes]:
     yield _FORMAT
     for text in (
         parts.namespace, parts.provider, parts.authority.lower(), parts.method, parts.path,
         parts.dialect, parts.sent_model, "stream" if parts.stream else "whole",
+        credential.kind.value,
     ):  # fmt: skip
-        yield text.encode("utf-8", "surrogatepass")
-    yield from _headers_and_query(parts, rules)
-    yield from _body(parts.body, rules)
-
-
-def _headers_and_query(parts: CacheKeyParts, rules: Harmless) -> Iterator[bytes]:
-    counted = _counted(parts.headers, rules)
-    parameters = parts.query.split("&") if parts.query else []
-    credential = credential_of(
-        [field for field in counted if is_credential_header(field[0])],
-        [parameter for parameter in parameters if _is_credential(parameter)],
-    )
-    yield credential.kind.value.encode()
+        yield _bytes(text)
     yield fingerprint(credential, parts.secret)
-    yield from _listed(
-        parameter.encode("utf-8", "surrogatepass")
-        for parameter in parameters
-        if not _is_credential(parameter)
-    )
+    yield from _listed(_bytes(part) for part in parameters if not _is_credential(part))
     yield from _listed(
         part for field in counted if not is_credential_header(field[0]) for part in field
     )
+    yield from _body(parts.body, rules)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _is_credential(parameter: str) -> bool:
@@ -120,7 +136,7 @@ def _listed(parts: Iterable[bytes]) -> Iterator[bytes]:
     yield from listed
 
 
-def _counted(headers: Headers, rules: Harmless) -> list[tuple[bytes, bytes]]:
+def _counted(headers: Headers, rules: Harmless) -> Named:
     """The fields that count, by name; those of one name keep their order."""
     counted = [
         (lower, value.strip())

@@ -8,6 +8,8 @@ from remora_sidecar.cache.entry import CachedAnswer
 CLOCKS_APART_S = 60.0
 """How far in the future an answer may have been stored: clocks of machines differ a little."""
 
+LONGEST_S = 100 * 365 * 86400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -15,6 +17,11 @@ class Kept:
 
     answer: CachedAnswer
     expires_unix_ns: int
+
+    @classmethod
+    def for_(cls, answer: CachedAnswer, ttl_s: float) -> "Kept":
+        """Keep an answer for so long after it was stored, a century at most."""
+        return cls(answer, answer.stored_unix_ns + round(min(ttl_s, LONGEST_S) * 1e9))
 
     def is_fresh(self, now_unix_ns: int, max_age_s: float | None = None) -> bool:
         """Tell whether it may be served now, to who takes it up to this age."""

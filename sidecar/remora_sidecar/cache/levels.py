@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from remora_sidecar.cache.entry import CachedAnswer
+from remora_sidecar.cache.key import may_be_shared
 from remora_sidecar.cache.level import CacheStats, Kept, Level
 from remora_sidecar.cache.memory import MemoryFront
 
@@ -53,7 +54,7 @@ class CacheLevels:
         if kept is not None and kept.is_fresh(now_unix_ns, max_age_s):
             return kept.answer
         nearer: list[Level] = [self._memory]
-        for level in self._of(scope)[1:]:
+        for level in self._of(scope, key)[1:]:
             kept = await level.find(key, now_unix_ns)
             if kept is not None and kept.is_fresh(now_unix_ns, max_age_s):
                 await self._promote(nearer, key, kept, now_unix_ns)
@@ -88,7 +89,9 @@ class CacheLevels:
         kept = Kept(answer, answer.stored_unix_ns + round(ttl_s * 1e9))
         if not kept.is_fresh(now_unix_ns):
             return
-        await asyncio.gather(*(level.keep(key, kept, now_unix_ns) for level in self._of(scope)))
+        await asyncio.gather(
+            *(level.keep(key, kept, now_unix_ns) for level in self._of(scope, key))
+        )
 
     async def flush(self) -> None:
         """Return when all that was put before is as durable as it will be."""
@@ -109,9 +112,6 @@ class CacheLevels:
     async def _each(self, what: str) -> None:
         await asyncio.gather(*(getattr(level, what)() for level in self._levels.values()))
 
-    def _of(self, scope: Scope) -> list[Level]:
-        return [
-            level
-            for name, level in self._levels.items()
-            if name != "shared" or scope is Scope.NAMESPACE
-        ]
+    def _of(self, scope: Scope, key: str) -> list[Level]:
+        far = scope is Scope.NAMESPACE and may_be_shared(key)
+        return [level for name, level in self._levels.items() if far or name != "shared"]

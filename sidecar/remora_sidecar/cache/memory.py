@@ -58,10 +58,14 @@ class MemoryFront:
         """Keep an answer."""
         self.hold(key, kept)
 
+    async def clear(self) -> None:
+        """Forget everything."""
+        self.drop()
+
     async def flush(self) -> None:
         """Do nothing: memory is never durable."""
 
-    async def clear(self) -> None:
+    def drop(self) -> None:
         """Forget everything."""
         evictions = self._answers.evictions
         self._answers.clear()
@@ -81,4 +85,4 @@ class MemoryFront:
 
     async def aclose(self) -> None:
         """Forget everything."""
-        await self.clear()
+        self.drop()

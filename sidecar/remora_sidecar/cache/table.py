@@ -40,6 +40,7 @@ _ROW_PAGES = 6
 _USES_WAITING = 512
 
 _GET = "SELECT value, expires_ns FROM answers WHERE key = ?"
+_HAS = "SELECT 1 FROM answers WHERE key = ?"
 _INSERT = "INSERT INTO answers (key, expires_ns, used, value) VALUES (?, ?, ?, ?)"
 _DELETE = "DELETE FROM answers WHERE key = ?"
 _EXPIRE = "DELETE FROM answers WHERE id IN (SELECT id FROM answers WHERE expires_ns <= ? LIMIT ?)"
@@ -110,6 +111,11 @@ class AnswerTable:
             if len(self._uses) >= _USES_WAITING:
                 self.write_uses()
         return found
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is a value; it does not count as used."""
+        with closing(self._connection.execute(_HAS, (key,))) as rows:
+            return rows.fetchone() is not None
 
     def put(self, key: str, value: bytes, *, expires_ns: int, now_ns: int) -> bool:
         """Keep a value; False if it is too large for the file."""
