@@ -22,6 +22,7 @@ from wsproto.frame_protocol import (
 )
 
 from remora_sidecar.dialects.base import HELD_EVENT_LIMIT_BYTES
+from remora_sidecar.dialects.json_skim import Skimmer
 
 INFLATED_LIMIT_BYTES: Final = 16 * HELD_EVENT_LIMIT_BYTES
 """A compressed message that grows beyond this ends the watching: it may be a bomb."""
@@ -79,23 +80,28 @@ class _Inflater:
         self._keeps_context = keeps_context
         self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
 
-    def pieces(self, data: bytes) -> Iterator[bytes]:
+    def pieces(self, data: bytes) -> Iterable[bytes]:
         """Inflate a payload; raises zlib.error if it is none."""
+        piece = self._zlib.decompress(data, _PIECE_BYTES)
+        if len(piece) < _PIECE_BYTES and not self._zlib.eof:
+            return (piece,)  # nearly always
+        return self._more(piece)
+
+    def end_message(self) -> None:
+        """Forget what the next message may not refer to."""
+        if not self._keeps_context:
+            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def _more(self, piece: bytes) -> Iterator[bytes]:
         while True:
-            piece = self._zlib.decompress(data, _PIECE_BYTES)
-            data = self._zlib.unconsumed_tail
             yield piece
-            if self._zlib.eof:  # a block marked as the last (§7.2.3.4): the next one starts anew
+            data = self._zlib.unconsumed_tail
+            if self._zlib.eof:  # a block marked as the last (§7.2.3.4): the next begins anew
                 data = self._zlib.unused_data
                 self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
             elif not data and len(piece) < _PIECE_BYTES:
                 return
-
-    def end_message(self) -> Iterator[bytes]:
-        """Inflate what is left of a message."""
-        yield from self.pieces(_TAIL)
-        if not self._keeps_context:
-            self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+            piece = self._zlib.decompress(data, _PIECE_BYTES)
 
 
 class MessageReader:
@@ -103,7 +109,7 @@ class MessageReader:
 
     Attributes:
         problem: Why reading stopped; empty while it goes on.
-        skipped: Messages that were larger than is held, and so were not read.
+        skipped: Messages that were too large to be read.
         closing: The close frame, once it was seen; nothing after it is read.
     """
 
@@ -115,7 +121,8 @@ class MessageReader:
         Args:
             from_client: The direction: frames of a client are masked.
             extensions: Sec-WebSocket-Extensions of the answer that accepted the upgrade.
-            limit: The most bytes of a message to hold.
+            limit: The most bytes of a message to hold. A larger one is read as JSON without
+                its bulk (pictures, sound), and skipped only if that is too large as well.
         """
         self.problem = ""
         self.skipped = 0
@@ -126,6 +133,8 @@ class MessageReader:
         self._kind: Opcode | None = None
         self._held = bytearray()
         self._size = 0
+        self._too_large = False
+        self._skimmer: Skimmer | None = None
         accepted = self._accept(extensions, "client" if from_client else "server")
         self._frames = FrameDecoder(client=not from_client, extensions=accepted)
 
@@ -177,9 +186,9 @@ class MessageReader:
         self._follow(opcode)
         whole = frame.frame_finished and frame.message_finished
         if self._compression.compressed and self._inflater is not None:
-            self._hold(self._inflater.pieces(payload))
+            self._hold(self._inflater.pieces(payload + _TAIL if whole else payload))
             if whole:
-                self._hold(self._inflater.end_message())
+                self._inflater.end_message()
         elif whole and not self._size and len(payload) <= self._limit:
             return self._end(payload)  # most messages: one frame, which came whole
         else:
@@ -197,18 +206,29 @@ class MessageReader:
     def _hold(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self._size += len(piece)
-            if self._size <= self._limit:
-                self._held += piece
-            elif self._held:
-                self._held.clear()
+            if self._kind is Opcode.TEXT and not self._too_large:
+                self._hold_text(piece)
             if self._size > INFLATED_LIMIT_BYTES and self._compression.compressed:
                 raise _Broken("a compressed message grew beyond all bounds")
 
+    def _hold_text(self, piece: bytes) -> None:
+        if self._skimmer is None and len(self._held) + len(piece) > self._limit:
+            self._skimmer = Skimmer()
+            piece = bytes(self._held) + piece
+            self._held.clear()
+        self._held += piece if self._skimmer is None else self._skimmer.feed(piece)
+        if len(self._held) > self._limit:
+            self._too_large = True
+            self._held.clear()
+
     def _end(self, message: bytes) -> bytes | None:
-        kind, size = self._kind, self._size
-        self._kind, self._size = None, 0
+        kind, was_too_large = self._kind, self._too_large
+        if self._skimmer is not None:
+            message += self._skimmer.flush()
+            self._skimmer = None
+        self._kind, self._size, self._too_large = None, 0, False
         self._held.clear()
-        if size > self._limit:
+        if was_too_large:
             self.skipped += 1
             return None
         return message if kind is Opcode.TEXT else None

@@ -116,6 +116,15 @@ def test_a_message_past_the_limit_is_skipped_and_the_next_is_read(sender):
     assert (reader.skipped, reader.problem) == (2, "")
 
 
+def test_a_large_message_is_read_without_its_bulk(sender):
+    event = '{"type":"done","picture":"%s","id":"resp_1"}' % ("aGVsbG8=" * 100_000)
+    reader = sender.reader(limit=10_000)
+    sent = sender.bytes([*_frames(event, 7), *_frames("after"), *_frames(event), *_frames("on")])
+    skimmed = b'{"type":"done","picture":"","id":"resp_1"}'
+    assert reader.feed(sent) == [skimmed, b"after", skimmed, b"on"]
+    assert reader.skipped == 0
+
+
 def test_a_message_of_64_mb_is_not_held(sender):
     frames = [Frame(Opcode.TEXT, b"", fin=False)]
     frames += [Frame(Opcode.CONT, random.Random(1).randbytes(64_000), fin=False)] * 40  # noqa: S311
