@@ -63,6 +63,10 @@ class EngineMetrics(Collector):
         if record.overhead_s is not None:
             self._overhead.add(record.overhead_s)
         self._opaque += record.opaque
+        if record.cache is not None:
+            self._cache[record.cache.result] += 1
+        if record.cached:
+            return
         if record.usage is not None:
             self._tokens[provider, "input"] += record.usage.input_tokens or 0
             self._tokens[provider, "output"] += record.usage.output_tokens or 0
@@ -72,10 +76,6 @@ class EngineMetrics(Collector):
     def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
         """Count the chunks of a call's streamed answer, once it is recorded."""
         self._genai.count_chunks(record, times)
-
-    def cache(self, result: str) -> None:
-        """Count what the cache had for a call: ``hit``, ``miss`` or ``bypass``."""
-        self._cache[result] += 1
 
     def collect(self) -> Iterable[Metric]:
         """Give Prometheus' families."""

@@ -22,6 +22,7 @@ from remora.records import (
 )
 from remora_sidecar.dialects.base import AnswerFacts, AnswerReader, CallRequest, Completeness
 from remora_sidecar.dialects.request_text import estimated_input_tokens
+from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.model.exchange import Headers, header
 
@@ -102,6 +103,7 @@ class Observation:
     status_code: int = 0
     answer_headers: Headers = ()
     reader: AnswerReader | None = None
+    chunks: ChunkTimes = field(default_factory=ChunkTimes)
     first_output_s: float | None = None
     attempt_started_s: float = 0.0
     reused_connection: bool = False

@@ -61,6 +61,8 @@ class Recording:
         seen = self.seen
         seen.response_capture.feed(chunk)
         reader, decoder = seen.reader, self._decoder
+        if seen.request.stream:
+            seen.chunks.chunk(seen.clock.monotonic_s())
         if reader is None or decoder is None or self.done:
             return False
         for decoded in decoder.feed(chunk):
@@ -85,6 +87,7 @@ class Recording:
         settled = parts.settlement.settle(self.record, self._session, seen.request, facts)
         for record, session in settled:
             parts.recorder.take(record, session)
+        parts.metrics.count_chunks(self.record, seen.chunks)
 
     def no_answer(self, error: UpstreamError) -> None:
         """Record that the provider gave no answer."""

@@ -113,6 +113,7 @@ def _attributes(record: CallRecord, error: str) -> Mapping[str, Value | None]:
         "remora.sent_model": record.sent_model,
         "remora.end_reason": record.end_reason.name.lower(),
         "remora.cached": record.cached or None,
+        "remora.cache_result": None if record.cache is None else record.cache.result,
         "remora.opaque": record.opaque or None,
         "remora.overhead_s": record.overhead_s,
         "remora.cost_usd": None if record.cost is None else format(record.cost.total_usd, "f"),

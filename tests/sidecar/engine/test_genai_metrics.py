@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from remora.records import CallError, CallRecord, EndReason, Usage
+from remora.records import CacheVerdict, CallError, CallRecord, EndReason, Usage
 from remora_sidecar.engine import genai_metrics
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.metrics import EngineMetrics
@@ -193,9 +193,9 @@ def test_every_chunk_after_the_first_is_counted(gaps):
 
 def test_cache_results_are_counted():
     metrics = EngineMetrics()
-    metrics.cache("hit")
-    metrics.cache("hit")
-    metrics.cache("miss")
+    for result in ("hit", "hit", "miss"):
+        metrics.count(_record(cache=CacheVerdict(result), cached=result == "hit"))
+    metrics.count(_record())
     found = {
         labels["result"]: value
         for name, labels, value in _samples(metrics, "remora_cache_results")

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from remora.records import Attempt, Attribution, CallError, CallRecord, Cost, EndReason, Usage
+from remora.records import (
+    Attempt,
+    Attribution,
+    CacheVerdict,
+    CallError,
+    CallRecord,
+    Cost,
+    EndReason,
+    Usage,
+)
 from remora.testing.double import ProviderDouble
 from remora.testing.double_answer import json_answer
 from remora.testing.raw_agent import RawAgent
@@ -186,7 +195,7 @@ def test_the_resource_says_which_sidecar_and_the_environment_wins(named, monkeyp
 def test_metrics_have_their_dotted_names(named, sink):
     metrics = EngineMetrics()
     metrics.count(_record(usage=Usage(10, 5), overhead_s=0.0004))
-    metrics.cache("hit")
+    metrics.count(_record(operation="", dialect="", cache=CacheVerdict("hit"), cached=True))
     families = metrics.registry.collect()
     assert sink.send_metrics(families, started_unix_ns=1, now_unix_ns=2)
     found = named.last_metrics()

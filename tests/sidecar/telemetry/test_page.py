@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from remora.records import CallError, CallRecord, EndReason, Usage
+from remora.records import CacheVerdict, CallError, CallRecord, EndReason, Usage
 from remora_sidecar.control.metrics import watch_export, watch_spool
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.metrics import EngineMetrics
@@ -38,7 +38,8 @@ def _families():
     unread = CallError("usage_unreadable", "")
     metrics.count(CallRecord(call_id="1" * 32, started_unix_ns=1, error=unread))
     metrics.refused["X"] += 1
-    metrics.cache("hit")
+    verdict = CacheVerdict("hit")
+    metrics.count(CallRecord(call_id="2" * 32, started_unix_ns=1, cached=True, cache=verdict))
     return list(metrics.registry.collect())
 
 
