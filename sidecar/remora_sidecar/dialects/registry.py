@@ -15,6 +15,7 @@ from remora_sidecar.dialects.openai_images import OpenAIImages
 from remora_sidecar.dialects.openai_moderations import OpenAIModerations
 from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
 from remora_sidecar.dialects.openai_responses import OpenAIResponses
+from remora_sidecar.dialects.openai_responses_websocket import OpenAIResponsesWebSocket
 from remora_sidecar.dialects.unknown import Unknown
 from remora_sidecar.model.exchange import RequestHead, wants_websocket
 
@@ -26,7 +27,7 @@ _ALL: tuple[Dialect, ...] = (
     OpenAICompletions(), OpenAIEmbeddings(), OpenAIImages(), OpenAIAudio(), OpenAIModerations(),
     CohereChat(), OllamaChat(),
 )  # fmt: skip
-_CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(),)
+_CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(), OpenAIResponsesWebSocket())
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 """Every dialect that claims calls, by name."""
