@@ -219,7 +219,7 @@ def test_the_name_of_the_event_stands_for_a_missing_type() -> None:
     assert reading.error == CallError("late", "m")
 
 
-CALLS = [
+CALLS: list[tuple[dict[str, Any], str | None]] = [
     ({"type": "reasoning"}, None),
     ({"type": "web_search_call", "action": {"type": "search"}}, "web_search"),
     ({"type": "function_call", "name": "f"}, "f"),

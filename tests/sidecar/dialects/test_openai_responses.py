@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from remora.records import CallError, Usage
 from remora.testing.transcripts import Transcript
-from remora_sidecar.dialects import answer_body, base
+from remora_sidecar.dialects import base
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
 from remora_sidecar.dialects.openai_responses import OpenAIResponses
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
@@ -319,7 +319,7 @@ def test_a_stream_that_is_cut_in_an_event_too_large_to_be_held_is_cut() -> None:
 def test_a_json_answer_over_the_limit_is_not_held() -> None:
     reader = RESPONSES.answer_reader(AnswerHead(200, JSON), PLAIN)
     piece = b'{"x":' * 200_000
-    for _ in range(answer_body.HELD_ANSWER_LIMIT_BYTES // len(piece) + 2):
+    for _ in range(base.HELD_ANSWER_LIMIT_BYTES // len(piece) + 2):
         reader.feed(piece)
     facts = reader.finish()
     assert facts.completeness is Completeness.UNKNOWN
