@@ -4,6 +4,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -139,7 +140,7 @@ async def test_two_responses_are_two_priced_records(carrying, double, agent):
         assert 0 < record.ttft_s <= record.latency_s
         assert record.response_bytes > 3996
         # 119 text at 4, 13 audio at 32, 30 text at 16 and 91 audio at 64 USD a million.
-        assert f"{record.cost.total_usd:f}" == "0.007196"
+        assert record.cost.total_usd == Decimal("0.007196")
         assert record.attribution.trace_id in record.notes[0]
     assert records[0].started_unix_ns < records[1].started_unix_ns
 
@@ -365,7 +366,7 @@ async def test_transcriptions_are_records_of_their_own(carrying):
     assert (transcription.operation, response.operation) == ("transcription", "chat")
     assert transcription.response_model == "gpt-4o-mini-transcribe"
     assert (transcription.usage.input_tokens, transcription.usage.output_tokens) == (13, 9)
-    assert f"{transcription.cost.total_usd:f}" == "0.000084"
+    assert transcription.cost.total_usd == Decimal("0.000084")
     assert (response.response_model, response.usage.input_tokens) == (MODEL, 132)
 
 
@@ -381,3 +382,39 @@ async def test_what_is_asked_around_a_conversation_is_plain_http(carrying, path)
     record = await carrying.record()
     assert (record.dialect, record.operation) == (OpenAIRealtime.name, "realtime")
     assert (record.requested_model, record.usage, record.error) == ("gpt-realtime", None, None)
+
+
+async def test_responses_over_websocket_are_records_too(carrying):
+    def answers(number: int) -> list[str]:
+        response = {"id": f"resp_{number}", "object": "response", "model": "gpt-4o-mini-2024-07-18",
+                    "output": [], "status": "in_progress", "usage": None}  # fmt: skip
+        usage = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100,
+                 "input_tokens_details": {"cached_tokens": 200},
+                 "output_tokens_details": {"reasoning_tokens": 0}}  # fmt: skip
+        done = {**response, "status": "completed", "usage": usage}
+        place = {"item_id": "i", "output_index": 0, "content_index": 0, "logprobs": []}
+        events = [
+            {"type": "response.created", "sequence_number": 0, "response": response},
+            {"type": "response.output_text.delta", "sequence_number": 1, "delta": "Hi", **place},
+            {"type": "response.completed", "sequence_number": 2, "response": done},
+        ]
+        return [json.dumps(event) for event in events]
+
+    carrying.double.script(_Provider(answers(1), answers(2)).websocket(greeting="", deflate=True))
+    trust = ssl.create_default_context(cadata=carrying.ca_pem)
+    options = {"ssl": trust, "proxy": f"http://{format_address(carrying.sidecar.proxy)}"}
+    client = openai.AsyncOpenAI(api_key="sk-test", max_retries=0)
+    async with (
+        client,
+        client.responses.connect(websocket_connection_options=options) as connection,
+    ):
+        for number in (1, 2):
+            await connection.response.create(model="gpt-4o-mini", input="Hello")
+            await _until(connection, "response.completed")
+            assert carrying.sidecar.spool.depth == number
+    for number, record in enumerate(await carrying.records(2), 1):
+        assert (record.dialect, record.operation) == ("openai-responses", "chat")
+        assert (record.requested_model, record.response_id) == ("gpt-4o-mini", f"resp_{number}")
+        assert (record.usage.input_tokens, record.usage.cache_read_tokens) == (1000, 200)
+        assert record.cost.total_usd == Decimal("0.000195")
+        assert (record.error, record.end_reason) == (None, EndReason.COMPLETED)
