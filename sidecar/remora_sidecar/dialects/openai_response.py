@@ -9,6 +9,7 @@ and figures, never the text. Formats: developers.openai.com/api/reference, "Resp
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -42,6 +43,13 @@ _UNMETERED = frozenset(
     }
 )
 """Deltas of encoded sound, or of what a tool wrote, not the model."""
+
+_SEARCHES = (
+    ("tool_usage", "web_search", "num_requests"),
+    ("usage", "server_side_tool_usage_details", "web_search_calls"),  # xAI
+    ("usage", "server_tool_use_details", "web_search_requests"),  # OpenRouter
+)
+"""Where providers state how many web searches they charge."""
 
 _TYPE_IN_FRONT = re.compile(rb'\s*\{\s*"type"\s*:\s*"([^"]{1,80})"')
 
@@ -154,8 +162,8 @@ class ResponseReading:
             self._take_error(value, kind)
         elif (take := _TAKERS.get(kind)) is not None:
             take(self, value)
-        elif isinstance(response := value.get("response"), dict):
-            self._take_progress(kind, response)
+        elif kind in _END_STATUS or "response" in value:
+            self._take_progress(kind, value)
         elif _is_response(value):
             self._take_whole(value)
         elif "error" in value and not kind.startswith("response."):
@@ -182,10 +190,12 @@ class ResponseReading:
         if kind not in _UNMETERED:
             self._text.add(delta)
 
-    def _take_progress(self, kind: str, response: Mapping[str, Any]) -> None:
+    def _take_progress(self, kind: str, event: Mapping[str, Any]) -> None:
         """Take an event that carries the response as it stands; the usage of the last counts."""
+        response = member(event, "response")
         self._take_stated(response)
         if (status := _END_STATUS.get(kind)) is not None:
+            self._keep_error(read_error(event, failed=False))  # Perplexity's, in no response
             self._take_end(response, status)
 
     def _take_whole(self, response: Mapping[str, Any]) -> None:
@@ -226,9 +236,11 @@ class ResponseReading:
 
     def _web_searches(self, response: Mapping[str, Any]) -> int | None:
         """Count searches: those that are stated to be charged, else those that the items tell."""
-        stated = member(member(response, "tool_usage"), "web_search").get("num_requests")
-        number = count(stated)
-        return self._items.web_searches if number is None else number
+        for *holders, name in _SEARCHES:
+            stated = reduce(member, holders, response).get(name)
+            if (number := count(stated)) is not None:
+                return number
+        return self._items.web_searches
 
     def _take_item(self, event: Mapping[str, Any]) -> None:
         """Take an item that begins: a call is output at once, a message only by its text."""

@@ -40,6 +40,9 @@ _READS_BACK = frozenset({_RETRIEVE, _CANCEL})
 _STATES_USAGE = _GENERATES | {_RETRIEVE}
 
 _PATH = re.compile(r".*/responses((?:/[^/]+){0,2})/*$", re.IGNORECASE | re.DOTALL)
+_PERPLEXITY_PATH = re.compile(r"/v1/agent((?:/[^/]+){0,2})/*$")
+"""Perplexity's own name for what it serves under ``/v1/responses`` too."""
+
 _ID = "*"
 """Stands for the id of a response."""
 
@@ -58,6 +61,8 @@ _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/", re.IGNORECASE)
 def _operation(head: RequestHead) -> str:
     """Tell the operation by method and path; empty for a call of another dialect."""
     found = _PATH.match(head.path)
+    if found is None and head.host == "api.perplexity.ai":
+        found = _PERPLEXITY_PATH.match(head.path)
     if found is None:
         return ""
     method, names = head.method, found[1].lower().split("/")[1:]

@@ -31,6 +31,7 @@ _INPUT: tuple[_Path, ...] = (("prompt_tokens",), ("input_tokens",))
 _OUTPUT: tuple[_Path, ...] = (("completion_tokens",), ("output_tokens",))
 _CACHE_READ: tuple[_Path, ...] = (
     *_in_details(_PROMPT_DETAILS, "cached_tokens"),
+    *_in_details(_PROMPT_DETAILS, "cache_read_input_tokens"),  # Perplexity's responses
     ("prompt_cache_hit_tokens",),  # DeepSeek
     ("num_cached_tokens",),  # Mistral
     ("cached_tokens",),  # Together, Moonshot
@@ -39,6 +40,7 @@ _CACHE_READ: tuple[_Path, ...] = (
 _CACHE_WRITE: tuple[_Path, ...] = (
     *_in_details(_PROMPT_DETAILS, "cache_write_tokens"),
     *_in_details(_PROMPT_DETAILS, "cache_creation_tokens"),
+    *_in_details(_PROMPT_DETAILS, "cache_creation_input_tokens"),
     ("cache_creation_input_tokens",),
 )
 _REASONING: tuple[_Path, ...] = (

@@ -92,6 +92,8 @@ def test_a_stream_states_what_its_last_event_says() -> None:
         (_progress("failed", status="failed"), "failed", "failed"),
         (_progress("completed", status="in_progress"), "completed", "completed"),
         (_event("incomplete", response={}), "incomplete", "incomplete"),
+        (_event("completed"), "completed", "completed"),
+        (_response(status="requires_action"), "requires_action", "requires_action"),
         (_progress("cancelled", status="cancelled"), "cancelled", "cancelled"),
         (_progress("done", status="incomplete"), "incomplete", "incomplete"),
         (CREATED, "", "in_progress"),
@@ -127,6 +129,12 @@ def test_a_response_is_pending_while_the_provider_goes_on(values: list[Any], pen
     facts = _reading(*values).facts(Completeness.UNKNOWN, "no usage")
     assert facts.pending is pending
     assert not (facts.pending and facts.usage_problem)
+
+
+def test_caches_are_read_in_perplexitys_words() -> None:
+    details = {"cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}
+    usage = {"input_tokens": 10, "output_tokens": 5, "input_tokens_details": details}
+    assert _reading(_response(usage=usage)).usage == Usage(10, 5, 4, 3)
 
 
 def test_usage_that_is_stated_before_the_end_does_not_count() -> None:
@@ -187,6 +195,11 @@ def test_usage_that_can_not_be_read_is_told_with_the_keys_there_are() -> None:
             _event("failed", response={}),
             CallError("provider_error", "the response failed without saying why"),
             id="failed without a word",
+        ),
+        pytest.param(
+            _event("failed", error={"type": "t", "message": "m"}),
+            CallError("t", "m"),
+            id="Perplexity",
         ),
         pytest.param({"error": {"code": 502, "message": "m"}}, CallError("502", "m"), id="bare"),
         pytest.param(_response(), None, id="null"),
@@ -278,8 +291,13 @@ def _search(action: str = "") -> dict[str, Any]:
         ({"output": [_search()], "tool_usage": {"web_search": {"num_requests": 3}}}, 3),
         ({"output": [_search()], "tool_usage": {"web_search": {"num_requests": 0}}}, 0),
         ({"output": [_search()], "tool_usage": {"web_search": None}}, 1),
+        (
+            {"usage": USAGE | {"server_side_tool_usage_details": {"web_search_calls": 4}}},
+            4,
+        ),
+        ({"usage": USAGE | {"server_tool_use_details": {"web_search_requests": 5}}}, 5),
     ],
-    ids=["none", "of the items", "charged", "none charged", "not said"],
+    ids=["none", "of the items", "charged", "none charged", "not said", "xAI", "OpenRouter"],
 )
 def test_searches_are_those_charged_else_those_that_the_items_tell(
     members: dict[str, Any], searches: int | None

@@ -44,6 +44,14 @@ def test_a_post_to_responses_is_claimed_under_any_prefix(path: str) -> None:
     assert _request({"model": "m"}, _head(path)).operation == CHAT
 
 
+def test_perplexity_has_a_name_of_its_own_for_it() -> None:
+    made = _head("/v1/agent", host="api.perplexity.ai")
+    assert _request({"model": "m"}, made) == CallRequest(CHAT, "m")
+    read = _head("/v1/agent/resp_1", host="api.perplexity.ai", method="GET")
+    assert RESPONSES.read_request(read, b"").reads_back
+    assert not RESPONSES.claims(_head("/v1/agent"))
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
