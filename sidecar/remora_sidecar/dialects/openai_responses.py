@@ -14,14 +14,15 @@ one that anybody is charged for.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from typing import Final
+from urllib.parse import parse_qsl
 
 from remora_sidecar.dialects.answer_body import AnswerBody
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, samples
 from remora_sidecar.dialects.error_shapes import openai_error
-from remora_sidecar.dialects.json_values import parse_json, word
+from remora_sidecar.dialects.openai_answer import requested_model
 from remora_sidecar.dialects.openai_response import ResponseReading
+from remora_sidecar.dialects.request_fields import is_true, read_asked
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
@@ -55,7 +56,6 @@ _OPERATIONS: Mapping[tuple[str, ...], str] = {
     ("GET", _ID, "input_items"): _INPUT_ITEMS,
     ("DELETE", _ID): _DELETE,
 }
-_DEPLOYMENT = re.compile(r"/deployments/([^/]+)/", re.IGNORECASE)
 
 
 def _operation(head: RequestHead) -> str:
@@ -72,28 +72,19 @@ def _operation(head: RequestHead) -> str:
     return _OPERATIONS.get((method, _ID, *names[1:]), "")
 
 
-def _model(head: RequestHead, asked: Mapping[str, Any]) -> str:
-    """Name the requested model; where the address names a deployment, that decides."""
-    deployment = _DEPLOYMENT.search(head.path)
-    return word(unquote(deployment[1])) if deployment else word(asked.get("model"))
-
-
 def _asks_for_stream(head: RequestHead) -> bool:
-    return dict(parse_qsl(head.query)).get("stream", "").lower() in ("true", "1")
+    return is_true(dict(parse_qsl(head.query)).get("stream"))
 
 
 def _read_generation(operation: str, head: RequestHead, body: bytes) -> CallRequest:
     """Read a request with a body that names a model."""
-    asked = parse_json(body)
-    is_object = isinstance(asked, dict)
-    problem = "request body is no JSON object" if body else "request has no body"
-    asked = asked if is_object else {}
+    asked, problem = read_asked(head, body)
     return CallRequest(
         operation,
-        model=_model(head, asked),
+        model=requested_model(head, asked),
         stream=asked.get("stream") is True,
         states_usage=operation in _STATES_USAGE,
-        problem="" if is_object else problem,
+        problem=problem,
         # The API has no seed and makes one response.
         samples=operation != _COUNT_TOKENS and samples(asked.get("temperature")),
     )
@@ -110,7 +101,7 @@ class OpenAIResponses:
 
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
         """Read operation, model and stream mode from method, address and body."""
-        operation = _operation(head)
+        operation = _operation(head) or _CHAT  # at an address that a policy says is one
         if operation in _GENERATES or operation == _COUNT_TOKENS:
             return _read_generation(operation, head, body)
         return CallRequest(

@@ -94,6 +94,10 @@ def test_requests_are_read(body: object, expected: CallRequest) -> None:
     assert _request(body) == expected
 
 
+def test_at_another_address_a_response_is_made() -> None:
+    assert _request({"model": "m"}, _head("/my/responses-api")) == CallRequest(CHAT, "m")
+
+
 def test_where_the_path_names_a_deployment_it_is_the_model() -> None:
     head = _head("/openai/deployments/my%20gpt/responses")
     assert _request({"model": "other"}, head).model == "my gpt"
