@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from remora_sidecar.cache.file import LIMIT_BYTES, AnswerFile
@@ -62,7 +63,7 @@ class DiskCache:
 
     def stats(self) -> CacheStats:
         """Say how it went up to the last operation."""
-        return self._last
+        return replace(self._last, refused=self._last.refused + self._refused)
 
     async def aclose(self) -> None:
         """Let go of the file for good, after what was begun."""

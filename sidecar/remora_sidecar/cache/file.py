@@ -145,7 +145,8 @@ class AnswerFile:
         return result
 
     def _waits(self, now_ns: int) -> bool:
-        return abs(self._retry_at_ns - now_ns) < _RETRY_NS and now_ns < self._retry_at_ns
+        # Not longer than the pause, whatever the clock does.
+        return 0 < self._retry_at_ns - now_ns <= _RETRY_NS
 
     def _opened(self) -> AnswerTable:
         try:

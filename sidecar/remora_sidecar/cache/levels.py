@@ -86,12 +86,10 @@ class CacheLevels:
                 nothing.
             scope: Whether to share it.
         """
-        kept = Kept(answer, answer.stored_unix_ns + round(ttl_s * 1e9))
-        if not kept.is_fresh(now_unix_ns):
-            return
-        await asyncio.gather(
-            *(level.keep(key, kept, now_unix_ns) for level in self._of(scope, key))
-        )
+        kept = Kept.for_(answer, ttl_s)
+        if kept.is_fresh(now_unix_ns):
+            levels = self._of(scope, key)
+            await asyncio.gather(*(level.keep(key, kept, now_unix_ns) for level in levels))
 
     async def flush(self) -> None:
         """Return when all that was put before is as durable as it will be."""
