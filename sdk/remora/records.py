@@ -35,6 +35,8 @@ class Usage:
             which costs more than the usual five minutes.
         billed_input_tokens: What is charged for, where the provider states it apart from
             what was processed; so ``billed_output_tokens``.
+        cache_read_audio_tokens: Those of ``cache_read_tokens`` that are audio, which has a
+            price of its own; so ``cache_read_image_tokens``.
         input_audio_seconds: Length of what was transcribed, where that is charged.
         web_searches: Searches that the provider's own tools made.
         rerank_searches: Search units of a rerank call.
@@ -56,6 +58,8 @@ class Usage:
     input_audio_seconds: float | None = None
     web_searches: int | None = None
     rerank_searches: int | None = None
+    cache_read_audio_tokens: int | None = None
+    cache_read_image_tokens: int | None = None
     estimated: bool = False
 
 

@@ -133,6 +133,8 @@ class Usage(_message.Message):
     INPUT_AUDIO_SECONDS_FIELD_NUMBER: _builtins.int
     WEB_SEARCHES_FIELD_NUMBER: _builtins.int
     RERANK_SEARCHES_FIELD_NUMBER: _builtins.int
+    CACHE_READ_AUDIO_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_READ_IMAGE_TOKENS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     output_tokens: _builtins.int
     cache_read_tokens: _builtins.int
@@ -153,6 +155,9 @@ class Usage(_message.Message):
     web_searches: _builtins.int
     """Searches that the provider's own tools made."""
     rerank_searches: _builtins.int
+    cache_read_audio_tokens: _builtins.int
+    """Those of cache_read_tokens that are audio or images, which have prices of their own."""
+    cache_read_image_tokens: _builtins.int
     def __init__(
         self,
         *,
@@ -172,15 +177,21 @@ class Usage(_message.Message):
         input_audio_seconds: _builtins.float | None = ...,
         web_searches: _builtins.int | None = ...,
         rerank_searches: _builtins.int | None = ...,
+        cache_read_audio_tokens: _builtins.int | None = ...,
+        cache_read_image_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_billed_input_tokens", b"_billed_input_tokens", "_billed_output_tokens", b"_billed_output_tokens", "_cache_read_tokens", b"_cache_read_tokens", "_cache_write_1h_tokens", b"_cache_write_1h_tokens", "_cache_write_tokens", b"_cache_write_tokens", "_input_audio_seconds", b"_input_audio_seconds", "_input_audio_tokens", b"_input_audio_tokens", "_input_image_tokens", b"_input_image_tokens", "_input_tokens", b"_input_tokens", "_output_audio_tokens", b"_output_audio_tokens", "_output_image_tokens", b"_output_image_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_rerank_searches", b"_rerank_searches", "_web_searches", b"_web_searches", "billed_input_tokens", b"billed_input_tokens", "billed_output_tokens", b"billed_output_tokens", "cache_read_tokens", b"cache_read_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "input_audio_seconds", b"input_audio_seconds", "input_audio_tokens", b"input_audio_tokens", "input_image_tokens", b"input_image_tokens", "input_tokens", b"input_tokens", "output_audio_tokens", b"output_audio_tokens", "output_image_tokens", b"output_image_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "rerank_searches", b"rerank_searches", "web_searches", b"web_searches"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_billed_input_tokens", b"_billed_input_tokens", "_billed_output_tokens", b"_billed_output_tokens", "_cache_read_audio_tokens", b"_cache_read_audio_tokens", "_cache_read_image_tokens", b"_cache_read_image_tokens", "_cache_read_tokens", b"_cache_read_tokens", "_cache_write_1h_tokens", b"_cache_write_1h_tokens", "_cache_write_tokens", b"_cache_write_tokens", "_input_audio_seconds", b"_input_audio_seconds", "_input_audio_tokens", b"_input_audio_tokens", "_input_image_tokens", b"_input_image_tokens", "_input_tokens", b"_input_tokens", "_output_audio_tokens", b"_output_audio_tokens", "_output_image_tokens", b"_output_image_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_rerank_searches", b"_rerank_searches", "_web_searches", b"_web_searches", "billed_input_tokens", b"billed_input_tokens", "billed_output_tokens", b"billed_output_tokens", "cache_read_audio_tokens", b"cache_read_audio_tokens", "cache_read_image_tokens", b"cache_read_image_tokens", "cache_read_tokens", b"cache_read_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "input_audio_seconds", b"input_audio_seconds", "input_audio_tokens", b"input_audio_tokens", "input_image_tokens", b"input_image_tokens", "input_tokens", b"input_tokens", "output_audio_tokens", b"output_audio_tokens", "output_image_tokens", b"output_image_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "rerank_searches", b"rerank_searches", "web_searches", b"web_searches"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_input_tokens", b"_billed_input_tokens", "_billed_output_tokens", b"_billed_output_tokens", "_cache_read_tokens", b"_cache_read_tokens", "_cache_write_1h_tokens", b"_cache_write_1h_tokens", "_cache_write_tokens", b"_cache_write_tokens", "_input_audio_seconds", b"_input_audio_seconds", "_input_audio_tokens", b"_input_audio_tokens", "_input_image_tokens", b"_input_image_tokens", "_input_tokens", b"_input_tokens", "_output_audio_tokens", b"_output_audio_tokens", "_output_image_tokens", b"_output_image_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_rerank_searches", b"_rerank_searches", "_web_searches", b"_web_searches", "billed_input_tokens", b"billed_input_tokens", "billed_output_tokens", b"billed_output_tokens", "cache_read_tokens", b"cache_read_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "estimated", b"estimated", "input_audio_seconds", b"input_audio_seconds", "input_audio_tokens", b"input_audio_tokens", "input_image_tokens", b"input_image_tokens", "input_tokens", b"input_tokens", "output_audio_tokens", b"output_audio_tokens", "output_image_tokens", b"output_image_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "rerank_searches", b"rerank_searches", "web_searches", b"web_searches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_billed_input_tokens", b"_billed_input_tokens", "_billed_output_tokens", b"_billed_output_tokens", "_cache_read_audio_tokens", b"_cache_read_audio_tokens", "_cache_read_image_tokens", b"_cache_read_image_tokens", "_cache_read_tokens", b"_cache_read_tokens", "_cache_write_1h_tokens", b"_cache_write_1h_tokens", "_cache_write_tokens", b"_cache_write_tokens", "_input_audio_seconds", b"_input_audio_seconds", "_input_audio_tokens", b"_input_audio_tokens", "_input_image_tokens", b"_input_image_tokens", "_input_tokens", b"_input_tokens", "_output_audio_tokens", b"_output_audio_tokens", "_output_image_tokens", b"_output_image_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_rerank_searches", b"_rerank_searches", "_web_searches", b"_web_searches", "billed_input_tokens", b"billed_input_tokens", "billed_output_tokens", b"billed_output_tokens", "cache_read_audio_tokens", b"cache_read_audio_tokens", "cache_read_image_tokens", b"cache_read_image_tokens", "cache_read_tokens", b"cache_read_tokens", "cache_write_1h_tokens", b"cache_write_1h_tokens", "cache_write_tokens", b"cache_write_tokens", "estimated", b"estimated", "input_audio_seconds", b"input_audio_seconds", "input_audio_tokens", b"input_audio_tokens", "input_image_tokens", b"input_image_tokens", "input_tokens", b"input_tokens", "output_audio_tokens", b"output_audio_tokens", "output_image_tokens", b"output_image_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "rerank_searches", b"rerank_searches", "web_searches", b"web_searches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__billed_input_tokens: _TypeAlias = _typing.Literal["billed_input_tokens"]  # noqa: Y015
     _WhichOneofArgType__billed_input_tokens: _TypeAlias = _typing.Literal["_billed_input_tokens", b"_billed_input_tokens"]  # noqa: Y015
     _WhichOneofReturnType__billed_output_tokens: _TypeAlias = _typing.Literal["billed_output_tokens"]  # noqa: Y015
     _WhichOneofArgType__billed_output_tokens: _TypeAlias = _typing.Literal["_billed_output_tokens", b"_billed_output_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__cache_read_audio_tokens: _TypeAlias = _typing.Literal["cache_read_audio_tokens"]  # noqa: Y015
+    _WhichOneofArgType__cache_read_audio_tokens: _TypeAlias = _typing.Literal["_cache_read_audio_tokens", b"_cache_read_audio_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__cache_read_image_tokens: _TypeAlias = _typing.Literal["cache_read_image_tokens"]  # noqa: Y015
+    _WhichOneofArgType__cache_read_image_tokens: _TypeAlias = _typing.Literal["_cache_read_image_tokens", b"_cache_read_image_tokens"]  # noqa: Y015
     _WhichOneofReturnType__cache_read_tokens: _TypeAlias = _typing.Literal["cache_read_tokens"]  # noqa: Y015
     _WhichOneofArgType__cache_read_tokens: _TypeAlias = _typing.Literal["_cache_read_tokens", b"_cache_read_tokens"]  # noqa: Y015
     _WhichOneofReturnType__cache_write_1h_tokens: _TypeAlias = _typing.Literal["cache_write_1h_tokens"]  # noqa: Y015
@@ -211,6 +222,10 @@ class Usage(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__billed_input_tokens) -> _WhichOneofReturnType__billed_input_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__billed_output_tokens) -> _WhichOneofReturnType__billed_output_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_read_audio_tokens) -> _WhichOneofReturnType__cache_read_audio_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_read_image_tokens) -> _WhichOneofReturnType__cache_read_image_tokens | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_read_tokens) -> _WhichOneofReturnType__cache_read_tokens | None: ...
     @_typing.overload

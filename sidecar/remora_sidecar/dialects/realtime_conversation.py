@@ -6,13 +6,13 @@ are billed apart: turns of their own. Events: platform.openai.com/docs/api-refer
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from remora.records import CallError
+from remora.records import CallError, Usage
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, Turn
 from remora_sidecar.dialects.conversation_requests import Asked, Notes, Requests
-from remora_sidecar.dialects.json_values import keys_found, member, parse_json, word
+from remora_sidecar.dialects.json_values import count, keys_found, member, parse_json, word
 from remora_sidecar.dialects.openai_usage import SEARCHED, read_usage, states_tokens
 from remora_sidecar.dialects.provider_error import read_error
 from remora_sidecar.dialects.realtime_audio import AudioMeter, bytes_per_second
@@ -210,8 +210,7 @@ class RealtimeConversation:
     def _stated_facts(self, response: _Response, stated: Mapping[str, Any]) -> AnswerFacts:
         details = member(stated, "status_details")
         status = word(stated.get("status"))
-        usage = stated.get("usage")
-        read = read_usage(usage) if isinstance(usage, dict) and states_tokens(usage) else None
+        read = _usage(member(stated, "usage"))
         problem = "" if read or status != "completed" else _usage_problem(stated)
         return AnswerFacts(
             model=self._served,
@@ -333,6 +332,19 @@ def _failure(status: str, details: Mapping[str, Any]) -> CallError | None:
         return None
     return read_error(details, failed=False) or CallError(
         "response_failed", "the response failed; the provider did not say why"
+    )
+
+
+def _usage(stated: Mapping[str, Any]) -> Usage | None:
+    """Read a response's usage, with what of it was cached by what it is."""
+    usage = read_usage(stated) if states_tokens(stated) else None
+    if usage is None:
+        return None
+    cached = member(member(stated, "input_token_details"), "cached_tokens_details")
+    return replace(
+        usage,
+        cache_read_audio_tokens=count(cached.get("audio_tokens")),
+        cache_read_image_tokens=count(cached.get("image_tokens")),
     )
 
 

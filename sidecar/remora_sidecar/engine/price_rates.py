@@ -32,6 +32,8 @@ LIBRARY_NAMES: Mapping[str, str] = MappingProxyType(
         "input_image_tokens": "input_image_tokens",
         "output_image_tokens": "output_image_tokens",
         "cache_write_1h_tokens": "cache_write_1h_tokens",
+        "cache_read_audio_tokens": "cache_audio_read_tokens",
+        "cache_read_image_tokens": "cache_image_read_tokens",
         "input_audio_seconds": "input_audio_seconds",
         "web_searches": "web_searches",
         "rerank_searches": "rerank_searches",
@@ -52,6 +54,8 @@ _INPUT_PARTS = (
     "cache_write_1h_tokens",
     "input_audio_tokens",
     "input_image_tokens",
+    "cache_read_audio_tokens",
+    "cache_read_image_tokens",
 )
 _OUTPUT_PARTS = ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")
 
@@ -93,6 +97,7 @@ class Rate:
     Attributes:
         figure: Name in `Usage`.
         apart: Figures counted in this one and priced apart; none is counted in another.
+        twice: Figures counted in two of those, such as audio that was cached.
         parts: Every figure counted in this one.
         base_usd: Per unit.
         tiers: Inputs above which another price holds, highest first.
@@ -102,6 +107,7 @@ class Rate:
 
     figure: str
     apart: tuple[str, ...]
+    twice: tuple[str, ...]
     parts: tuple[str, ...]
     base_usd: Decimal
     tiers: tuple[tuple[int, Decimal], ...]
@@ -116,6 +122,8 @@ class Rate:
         units = stated
         for name in self.apart:
             units -= getattr(usage, name) or 0
+        for name in self.twice:
+            units += getattr(usage, name) or 0
         if units <= 0:
             return _NOTHING if units == 0 else None
         exact = units if isinstance(units, int) else Decimal(str(units))
@@ -133,13 +141,13 @@ class RateTable:
     Attributes:
         rates: One for each priced figure.
         per_call_usd: Price of the request itself.
-        shared: Pairs of figures; tokens in both have a price of their own, and how many
-            they are no usage says.
+        shared: Pairs of figures; tokens in both have a price of their own. With each pair,
+            the figure that says how many they are; empty where none does.
     """
 
     rates: tuple[Rate, ...]
     per_call_usd: Decimal
-    shared: tuple[tuple[str, str], ...]
+    shared: tuple[tuple[str, str, str], ...]
 
     def price(self, usage: Usage) -> Prices | None:
         """Price a call; None where the figures don't tell what it costs."""
@@ -161,11 +169,19 @@ class RateTable:
     def _tells(self, usage: Usage) -> bool:
         if usage.input_tokens is None and any(rate.is_of_tokens for rate in self.rates):
             return False
-        if any(getattr(usage, one) and getattr(usage, other) for one, other in self.shared):
+        if any(_overlap(usage, *shared) is None for shared in self.shared):
             return False
         if any(getattr(usage, rate.figure) is not None for rate in self.rates):
             return True
         return bool(self.per_call_usd) and usage.input_tokens is not None
+
+
+def _overlap(usage: Usage, one: str, other: str, both: str) -> int | None:
+    """Say how many tokens are in both figures; None if nothing tells."""
+    if not (getattr(usage, one) and getattr(usage, other)):
+        return 0
+    number: int | None = getattr(usage, both) if both else None
+    return number
 
 
 def _rate(
@@ -177,12 +193,18 @@ def _rate(
 ) -> Rate:
     tiers = () if isinstance(price, Decimal) else reversed(price.tiers)
     parts = _within(unit.usage_key, registry)
+    apart = {
+        part
+        for part in parts & priced
+        if not any(part in _within(other, registry) for other in parts & priced)
+    }
     return Rate(
         figure=figure,
-        apart=tuple(
+        apart=tuple(_OURS[part] for part in apart),
+        twice=tuple(
             _OURS[part]
             for part in parts & priced
-            if not any(part in _within(other, registry) for other in parts & priced)
+            if sum(part in _within(other, registry) for other in apart) == 2
         ),
         parts=tuple(_OURS[part] for part in parts if _OURS[part] != figure),
         base_usd=(price if isinstance(price, Decimal) else price.base) / unit.per,
@@ -203,12 +225,12 @@ def _side(figure: str, unit: "UnitDef") -> Side:
     return Side(unit.dimensions.get("direction", "other"))
 
 
-def _shared(priced: set[str], registry: "UnitRegistry") -> tuple[tuple[str, str], ...]:
+def _shared(priced: set[str], registry: "UnitRegistry") -> tuple[tuple[str, str, str], ...]:
     pairs = []
     for one, other in combinations(_OURS, 2):
         joint = registry.find_join(registry.units[one], registry.units[other])
-        if joint is not None and joint.usage_key in priced - _OURS.keys():
-            pairs.append((_OURS[one], _OURS[other]))
+        if joint is not None and joint.usage_key in priced - {one, other}:
+            pairs.append((_OURS[one], _OURS[other], _OURS.get(joint.usage_key, "")))
     return tuple(pairs)
 
 

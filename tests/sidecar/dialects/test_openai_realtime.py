@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remora.records import CallError, Usage
@@ -117,7 +117,9 @@ def test_a_refused_handshake_states_its_error(dialect):
 
 @pytest.mark.parametrize("dialect", [REALTIME, RESPONSES], ids=["realtime", "responses"])
 def test_refusals_are_worded_as_openai_does(dialect):
-    answer = dialect.refuse(Refusal(403, "permission_error", "MODEL_DENIED", "not this one"), "call")
+    answer = dialect.refuse(
+        Refusal(403, "permission_error", "MODEL_DENIED", "not this one"), "call"
+    )
     assert json.loads(answer.body)["error"]["code"] == "MODEL_DENIED"
 
 
@@ -260,6 +262,7 @@ def test_usage_is_read_with_all_that_it_details():
     assert (stated.input_tokens, stated.output_tokens, stated.cache_read_tokens) == (200, 100, 64)
     assert (stated.input_audio_tokens, stated.output_audio_tokens) == (60, 80)
     assert stated.input_image_tokens == 40
+    assert (stated.cache_read_audio_tokens, stated.cache_read_image_tokens) == (32, None)
 
 
 def test_tools_are_named_once_whether_the_response_came_to_its_end_or_not():
@@ -590,7 +593,7 @@ VALUES = st.recursive(
             max_size=4,
         )
     ),
-    max_leaves=8,
+    max_leaves=4,
 )  # fmt: skip
 KINDS = st.sampled_from(
     [
@@ -615,11 +618,12 @@ MESSAGES = st.lists(
         st.sampled_from([AGENT, PROVIDER]),
         EVENTS.map(lambda event: json.dumps(event).encode()) | st.binary(max_size=20),
     ),
-    max_size=12,
+    max_size=8,
 )
 
 
 @pytest.mark.parametrize("begin", [_realtime, _responses], ids=["realtime", "responses"])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=MESSAGES)
 def test_no_messages_raise(begin, said: Iterable[Any]):
     conversation = begin(kept_bytes=10)

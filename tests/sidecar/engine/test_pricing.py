@@ -199,6 +199,34 @@ def test_every_model_of_the_list_costs_what_the_library_says() -> None:
                 _assert_equal(cost, expected, (provider.id, model.id, usage))
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(1000, 200, 300, input_audio_tokens=400, cache_read_audio_tokens=100),
+        Usage(1000, 200, 300, input_audio_tokens=400, cache_read_audio_tokens=0),
+        Usage(1000, 200, 300, input_audio_tokens=400, cache_read_audio_tokens=300),
+        Usage(1000, 200, 300, input_audio_tokens=400, cache_read_audio_tokens=500),
+        Usage(1000, 200, 300, input_audio_tokens=400),
+        Usage(1000, 200, 300, None, None, 400, 90, 200,
+              cache_read_audio_tokens=100, cache_read_image_tokens=50),
+        Usage(1000, 200, 300, None, None, 400, 90, 200, cache_read_audio_tokens=100),
+    ],
+    ids=["some", "none of it", "all of it", "too many", "not said", "images too", "images not"],
+)  # fmt: skip
+@pytest.mark.parametrize("model", ["gpt-realtime", "gpt-realtime-mini", "gpt-4o-realtime-preview"])
+def test_audio_that_was_cached_costs_what_the_library_says(model: str, usage: Usage) -> None:
+    cost = BOOK.cost("openai", model, usage, NOW)
+    _assert_equal(cost, _by_library("openai", model, usage), (model, usage))
+
+
+def test_cached_audio_is_priced_by_hand_too() -> None:
+    usage = Usage(1000, 0, 300, input_audio_tokens=400, cache_read_audio_tokens=100)
+    cost = BOOK.cost("openai", "gpt-4o-realtime-preview", usage, NOW)
+    assert cost is not None
+    # 400 text at 5, 200 cached text at 2.5, 300 audio at 40, 100 cached audio at 2.5 USD a million.
+    assert cost.total_usd == Decimal("0.01475")
+
+
 models = st.sampled_from([(p.id, m.id) for p in PROVIDERS for m in p.models])
 tokens = st.none() | st.integers(min_value=0, max_value=400_000)
 usages = st.builds(
