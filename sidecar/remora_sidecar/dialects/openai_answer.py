@@ -123,13 +123,14 @@ class OpenAIReader:
             self._service_tier = tier
         self._take_usage(chunk.get("usage"))
         if self.last_events and self._body.is_stream:
-            self._take_event(chunk.get("type") or event.decode("latin-1"))
+            kind = chunk.get("type")
+            self._take_event(kind if type(kind) is str else event.decode("latin-1"))
         self._take_own(chunk)
 
     def _take_own(self, chunk: Mapping[str, Any]) -> None:
         """Take what the dialect alone states."""
 
-    def _take_event(self, event: object) -> None:
+    def _take_event(self, event: str) -> None:
         self._has_output = self._has_output or self._error is None
         self._last_event_seen = self._last_event_seen or event in self.last_events
 

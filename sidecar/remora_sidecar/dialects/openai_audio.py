@@ -76,7 +76,6 @@ class AudioReader(OpenAIReader):
 
     usage_words = "input_tokens, output_tokens, seconds"
     last_events = frozenset({"transcript.text.done", "transcription.done", "speech.audio.done"})
-    skims = True
 
     def __init__(self, head: AnswerHead, request: CallRequest) -> None:
         """Stand before the first byte."""
