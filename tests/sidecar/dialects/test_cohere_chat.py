@@ -251,7 +251,7 @@ def test_a_cut_stream_is_cut_and_its_output_estimated() -> None:
     facts = reader.finish()
     assert facts.completeness is Completeness.CUT
     assert facts.usage_problem == "answer was cut before it stated usage"
-    assert facts.output_tokens_estimate == 4
+    assert 0 < facts.output_tokens_estimate < 9
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_cut_stream_is_cut_and_its_output_estimated() -> None:
     facts = reader.finish()
     assert facts.completeness is Completeness.CUT
     assert facts.usage_problem == "answer was cut before it stated usage"
-    assert facts.output_tokens_estimate == 10
+    assert 5 < facts.output_tokens_estimate < 15
 
 
 def test_an_error_within_a_stream_is_read() -> None:
