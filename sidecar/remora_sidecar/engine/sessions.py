@@ -40,7 +40,7 @@ class ModelTotals:
         self.cached += record.cached
         self.latency_s += record.latency_s
         if record.usage is None:
-            self.unread_usage += record.error is not None and record.status_code == 200
+            self.unread_usage += record.error is not None and record.status_code in (101, 200)
         self._add_usage(record)
 
     def _add_usage(self, record: CallRecord) -> None:
