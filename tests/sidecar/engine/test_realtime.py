@@ -189,6 +189,7 @@ async def test_a_whole_response_without_usage_is_an_error(carrying, usage):
     record = await carrying.record()
     assert (record.usage, record.cost) == (None, None)
     assert record.error.type == "usage_unreadable"
+    assert carrying.sidecar.parts.sessions.default.totals[MODEL].unread_usage == 1
     assert "input_tokens" in record.error.message
 
 
