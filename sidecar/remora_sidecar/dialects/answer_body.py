@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from remora_sidecar.dialects.base import HELD_ANSWER_LIMIT_BYTES, Completeness
+from remora_sidecar.dialects.json_array import JsonArray
 from remora_sidecar.dialects.json_lines import MEDIA_TYPES, JsonLines
 from remora_sidecar.dialects.json_skim import Skimmer
 from remora_sidecar.dialects.json_values import UNREADABLE, parse_json
+from remora_sidecar.dialects.long_lines import LongLines
 from remora_sidecar.dialects.sse import Event, EventStream
 from remora_sidecar.model.exchange import AnswerHead, header
 
@@ -63,6 +65,7 @@ class SseBody:
     def __init__(self, take: Take, sentinel: bytes) -> None:
         """Expect `sentinel` as the data of the last event."""
         self.ended = False
+        self.is_torn = False
         self._take = take
         self._sentinel = sentinel
         self._stream = EventStream()
@@ -86,10 +89,11 @@ class SseBody:
     def finish(self) -> Completeness:
         """Hand on what an event without its end said; whole if the sentinel was seen."""
         for event in self._stream.flush():
-            self._read(event)
+            self.is_torn = not self._read(event)
         return Completeness.WHOLE if self.ended else Completeness.CUT
 
-    def _read(self, event: Event) -> None:
+    def _read(self, event: Event) -> bool:
+        """Hand on what an event says; false if it can't be read."""
         data, name = event
         value = parse_json(data)
         if isinstance(value, dict):
@@ -98,13 +102,14 @@ class SseBody:
             self.ended = True
         elif name == b"error" and data:
             self._take({"error": data[:4000].decode("utf-8", "replace")}, name)
+        return value is not UNREADABLE or self.ended
 
 
-_Body = JsonBody | SseBody | JsonLines
+_Body = JsonBody | SseBody | JsonLines | JsonArray
 
 
 class AnswerBody:
-    """JSON or SSE, as the first byte tells; or lines of JSON, where the dialect has them."""
+    """JSON or SSE, as the first byte tells; or what else streams of the dialect are made of."""
 
     def __init__(
         self,
@@ -115,7 +120,9 @@ class AnswerBody:
         sentinel: bytes = b"",
         limit: int = HELD_ANSWER_LIMIT_BYTES,
         lines: bool = False,
+        arrays: bool = False,
         skim: bool = False,
+        skim_long: bool = False,
     ) -> None:
         """Stand before the first byte.
 
@@ -126,7 +133,9 @@ class AnswerBody:
             sentinel: Data of the event that ends a stream.
             limit: The most bytes of a JSON body to hold.
             lines: A stream may be of lines of JSON.
+            arrays: A stream may be one JSON array.
             skim: Take long strings and numbers in arrays out before anything is held.
+            skim_long: Take them out of long lines only, and of long elements of an array.
         """
         self._head = head
         self._take = take
@@ -134,13 +143,25 @@ class AnswerBody:
         self._sentinel = sentinel
         self._limit = limit
         self._lines = lines
-        self._skimmer = Skimmer() if skim else None
+        self._arrays = arrays
+        self._skimmer = Skimmer() if skim else LongLines() if skim_long else None
         self._body: _Body | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether the answer turned out to be a stream."""
-        return isinstance(self._body, SseBody | JsonLines)
+        return isinstance(self._body, SseBody | JsonLines | JsonArray)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the answer turned out to be a stream that is one JSON array."""
+        return isinstance(self._body, JsonArray)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether the end of a stream left an event that can't be read, or an array open."""
+        body = self._body
+        return body.is_torn if isinstance(body, SseBody) else self.is_array and not self.ended
 
     @property
     def begun(self) -> bool:
@@ -149,7 +170,7 @@ class AnswerBody:
 
     @property
     def ended(self) -> bool:
-        """Whether the sentinel was seen."""
+        """Whether the sentinel, or the bracket that closes an array, was seen."""
         return self._body is not None and self._body.ended
 
     @property
@@ -169,6 +190,8 @@ class AnswerBody:
             if not data:
                 return
             self._body = self._told_by(data[:1])
+            if self.is_array:
+                self._skimmer = None  # does so itself: an array need not have lines
         self._body.feed(data if self._skimmer is None else self._skimmer.feed(data))
 
     def finish(self) -> Completeness:
@@ -191,4 +214,6 @@ class AnswerBody:
                 return SseBody(self._take, self._sentinel)
         elif self._lines and (asked or content_type.startswith(MEDIA_TYPES)):
             return JsonLines(self._take)
+        elif self._arrays and asked and first == b"[":
+            return JsonArray(self._take)
         return JsonBody(self._take, self._limit)

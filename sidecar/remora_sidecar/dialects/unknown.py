@@ -1,27 +1,33 @@
 """`unknown`: every call that no dialect of its provider claims, recorded with what is known.
 
 Reads what nearly all APIs have in common: the operation in the path, the model in the path or in
-a JSON body, the model, id and error of a small JSON answer. Claims no usage.
+a JSON body; of a small JSON answer or a stream of them the model, id and error. Usage in OpenAI's
+words, which half of the world took over, is read where it is stated and never missed where it is
+not; only of a POST, since what is fetched was counted when it was made.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from remora.records import CallError
-from remora_sidecar.dialects.answer_body import AnswerBody
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
 from remora_sidecar.dialects.error_shapes import openai_error
 from remora_sidecar.dialects.json_values import parse_json, word
-from remora_sidecar.dialects.provider_error import read_error
+from remora_sidecar.dialects.openai_choices import ChoicesReader
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 
 NAME = "unknown"
 
+MADE = "made"
+"""Variant of a call that makes something, so that usage in its answer is its own."""
+
 OTHER_OPERATION = "other"
 """Operation of a call whose path says nothing."""
+
+_READABLE = frozenset({"application/json", "text/event-stream"})
 
 HELD_JSON_LIMIT_BYTES = 512 * 1024
 """A JSON answer up to this size is read for its model, id and error."""
@@ -49,7 +55,8 @@ _OPERATIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(/messages/count_tokens|:countTokens|/input_tokens|/tokenize)$", "count_tokens"),
         (r"/realtime$", "realtime"),
         (r"/batches\b", "batches"),
-        (r"/files\b", "files"),
+        (r"/(files|fileSearchStores)\b", "files"),
+        (r"/cachedContents\b", "cached_contents"),
         (r"/models(/[^/:]+)?$", "models"),
     )
 )
@@ -91,6 +98,7 @@ class Unknown:
             model=word(unquote(in_path[1])) if in_path else word(asked.get("model")),
             stream=asked.get("stream") is True or _STREAM_IN_ADDRESS.search(head.path) is not None,
             states_usage=False,
+            variant=MADE if head.method == "POST" else "",
         )
 
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> "UnknownReader":
@@ -102,54 +110,48 @@ class Unknown:
         return openai_error(refusal, call_id)
 
 
-def _is_json(head: AnswerHead) -> bool:
-    media_type = (header(head.headers, b"content-type") or "").partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
+class _AnyReader(ChoicesReader):
+    held_limit_bytes = HELD_JSON_LIMIT_BYTES
+
+
+def _is_readable(head: AnswerHead) -> bool:
+    content_type = header(head.headers, b"content-type") or ""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type in _READABLE or media_type.endswith("+json")
 
 
 class UnknownReader:
-    """Watches an answer of any format; reads a JSON one if it is small."""
+    """Watches an answer of any format; reads JSON and streams of it if they are small."""
 
     def __init__(self, head: AnswerHead, request: CallRequest) -> None:
         """Stand before the first byte."""
-        self._head = head
-        self._request = request
-        self._body = (
-            AnswerBody(head, self._take, stream=False, limit=HELD_JSON_LIMIT_BYTES)
-            if _is_json(head)
-            else None
-        )
-        self._model = ""
-        self._response_id = ""
-        self._error: CallError | None = None
+        self._failed = head.status >= 400
+        self._made = request.variant == MADE
+        self._reader = _AnyReader(head, request) if _is_readable(head) else None
         self._begun = False
 
     @property
     def ended(self) -> bool:
-        """Never known."""
-        return False
+        """Whether ``[DONE]`` was seen; no other end is known."""
+        return self._reader is not None and self._reader.ended
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; any byte of a successful answer counts as output."""
-        if self._body is not None:
-            self._body.feed(data)
+        if self._reader is not None:
+            self._reader.feed(data)
         self._begun = self._begun or bool(data)
-        return self._begun and self._head.status < 400
+        return self._begun and not self._failed
 
     def finish(self) -> AnswerFacts:
-        """Say what was stated."""
-        if self._body is None:
+        """Say what was stated; an answer that is not known to be whole is not judged."""
+        if self._reader is None:
             return AnswerFacts()
-        # Lines of JSON, too, come under JSON's media type: that this is none says nothing.
-        is_whole = self._body.finish() is Completeness.WHOLE
-        return AnswerFacts(
-            model=self._model,
-            response_id=self._response_id,
-            error=self._error,
+        facts = self._reader.finish()
+        is_whole = facts.completeness is Completeness.WHOLE
+        return replace(
+            facts,
+            usage=facts.usage if self._made else None,
+            usage_problem="",
+            output_tokens_estimate=0,
             completeness=Completeness.WHOLE if is_whole else Completeness.UNKNOWN,
         )
-
-    def _take(self, answer: Mapping[str, Any], event: bytes) -> None:
-        self._model = word(answer.get("model"))
-        self._response_id = word(answer.get("id"))
-        self._error = read_error(answer, failed=self._head.status >= 400)

@@ -68,6 +68,8 @@ def test_dialects_are_listed_by_their_own_names() -> None:
         ("/v1/models", "models"),
         ("/v1/models/gpt-4o", "models"),
         ("/v1/files/file-1/content", "files"),
+        ("/v1beta/fileSearchStores/s1", "files"),
+        ("/v1beta/cachedContents/c1", "cached_contents"),
         ("/v1/realtime", "realtime"),
         ("/", "other"),
         ("", "other"),
