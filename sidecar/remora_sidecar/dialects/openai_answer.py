@@ -11,7 +11,12 @@ from urllib.parse import unquote
 
 from remora.records import CallError, Usage
 from remora_sidecar.dialects.answer_body import AnswerBody
-from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
+from remora_sidecar.dialects.base import (
+    HELD_ANSWER_LIMIT_BYTES,
+    AnswerFacts,
+    CallRequest,
+    Completeness,
+)
 from remora_sidecar.dialects.json_values import keys_found, word
 from remora_sidecar.dialects.openai_usage import SEARCHED, read_usage, states_tokens
 from remora_sidecar.dialects.provider_error import read_error
@@ -47,6 +52,9 @@ class OpenAIReader:
     last_events: ClassVar[frozenset[str]] = frozenset()
     """Types of events of which one ends a stream, where it has no ``[DONE]``."""
 
+    held_limit_bytes: ClassVar[int] = HELD_ANSWER_LIMIT_BYTES
+    """The most bytes of a JSON answer to hold."""
+
     skims: ClassVar[bool] = False
     """Answers are mostly long strings or numbers that nobody here needs."""
 
@@ -59,6 +67,7 @@ class OpenAIReader:
             self._take,
             stream=request.stream,
             sentinel=b"[DONE]",
+            limit=self.held_limit_bytes,
             skim=self.skims and not self._failed,
         )
         self._model = ""

@@ -13,11 +13,17 @@ from remora_sidecar.dialects.json_values import count, member, seconds
 SEARCHED = "prompt_tokens, completion_tokens, input_tokens, output_tokens"
 """Keys of which at least one must be there, for messages."""
 
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_PROMPT_DETAILS = (
+    "prompt_tokens_details",
+    "input_tokens_details",
+    "input_token_details",
+    "prompt_token_details",  # Writer
+)
 _OUTPUT_DETAILS = (
     "completion_tokens_details",
     "output_tokens_details",
     "output_token_details",
+    "completion_token_details",  # Writer
 )
 
 _Path = tuple[str, ...]

@@ -6,7 +6,7 @@ always marked as an estimate. A tokenizer would be exact for one vendor's models
 
 from typing import Final
 
-_ASCII_PER_TOKEN: Final = 4.2
+_ASCII_PER_TOKEN: Final = 4.0
 _TOKENS_PER_EXTRA_BYTE: Final = 0.4
 """Of UTF-8: one extra byte in a Cyrillic letter, two in a CJK character."""
 

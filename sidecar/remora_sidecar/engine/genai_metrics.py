@@ -79,11 +79,19 @@ class GenAIMetrics:
         self._learn_models(record)
         labels = self._labels(record)
         self._duration.of(*labels, error_type(record)).add(record.latency_s)
+        if record.stream and record.ttft_s is not None:
+            self._first_chunk.of(*labels).add(record.ttft_s)
+        self._count_tokens(record, labels)
+
+    def count_usage(self, record: CallRecord) -> None:
+        """Count what a call that was counted before is known to have used now."""
+        if record.dialect not in _UNREAD_DIALECTS and not record.opaque:
+            self._count_tokens(record, self._labels(record))
+
+    def _count_tokens(self, record: CallRecord, labels: _Labels) -> None:
         for direction, tokens in zip(("input", "output"), billable_tokens(record), strict=True):
             if tokens is not None:
                 self._tokens.of(*labels, direction).add(tokens)
-        if record.stream and record.ttft_s is not None:
-            self._first_chunk.of(*labels).add(record.ttft_s)
 
     def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
         """Count the chunks of a streamed answer."""

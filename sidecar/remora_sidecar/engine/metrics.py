@@ -65,13 +65,19 @@ class EngineMetrics(Collector):
         self._opaque += record.opaque
         if record.cache is not None:
             self._cache[record.cache.result] += 1
-        if record.cached:
-            return
-        if record.usage is not None:
-            self._tokens[provider, "input"] += record.usage.input_tokens or 0
-            self._tokens[provider, "output"] += record.usage.output_tokens or 0
-        elif record.error is not None and record.error.type == "usage_unreadable":
+        self._count_tokens(record)
+        if not record.cached and record.usage is None and is_unread(record):
             self._unread[provider] += 1
+
+    def count_usage(self, record: CallRecord) -> None:
+        """Count what a record that was counted before came to know: its usage."""
+        self._genai.count_usage(record)
+        self._count_tokens(record)
+
+    def _count_tokens(self, record: CallRecord) -> None:
+        if record.usage is not None and not record.cached:
+            self._tokens[record.provider, "input"] += record.usage.input_tokens or 0
+            self._tokens[record.provider, "output"] += record.usage.output_tokens or 0
 
     def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
         """Count the chunks of a call's streamed answer, once it is recorded."""
@@ -142,6 +148,11 @@ def _counter(
     for values, count in list(counts.items()):
         family.add_metric(values, count)
     return family
+
+
+def is_unread(record: CallRecord) -> bool:
+    """Tell whether a successful call's usage could not be read."""
+    return record.error is not None and record.error.type == "usage_unreadable"
 
 
 def _outcome(record: CallRecord) -> str:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 KEPT_MODELS = 2048
 """How many models are kept resolved, unknown ones too; agents choose names freely."""
 
+_TIER_WORDS: Final = ("service_tier", "speed", "processing")
+"""What the list calls a tier: OpenAI's and Google's, Anthropic's fast mode, batches."""
+
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_DAY: Final = 86_400 * _NS_PER_S
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
@@ -88,7 +91,7 @@ class _PriceList:
         if provider is None or not model or (isinstance(model.prices, list) and not model.prices):
             return None
         variants = self._variants(provider, model, service_tier)
-        context = {"service_tier": service_tier} if variants else None
+        context = dict(variants[0].when) if variants else None
         return _PricedModel(model, variants, context, self._registry)
 
     def _variants(
@@ -97,8 +100,11 @@ class _PriceList:
         """Name what the tier changes; nothing for a model lent by another provider's list."""
         if not service_tier or not any(model is own for own in provider.models):
             return ()
-        wanted = {"service_tier": service_tier}
-        return tuple(v for v in model.price_variants or () if v.when == wanted)
+        tiers: list[tuple[PriceVariant, ...]] = [
+            tuple(v for v in model.price_variants or () if v.when == {word: service_tier})
+            for word in _TIER_WORDS
+        ]
+        return next(filter(None, tiers), ())
 
     def _all_change_days(self) -> set[int]:
         prices = (

@@ -34,6 +34,9 @@ class Recorder:
         """Spool a record, then count and export it. One bounded insert: may run on the loop."""
         self._spool.append(record)
         session.add(record)
+        if record.revision:  # counted and exported before, but for the usage it now has
+            self._metrics.count_usage(record)
+            return
         self._metrics.count(record)
         if self._export is not None:
             self._export(record)

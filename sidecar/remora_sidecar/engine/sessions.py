@@ -41,7 +41,8 @@ class ModelTotals:
         self.latency_s += record.latency_s
         if record.usage is None:
             self.unread_usage += record.error is not None and record.status_code in (101, 200)
-        self._add_usage(record)
+        if not record.cached:  # its usage is that of the call that made the answer
+            self._add_usage(record)
 
     def _add_usage(self, record: CallRecord) -> None:
         if record.usage is not None:
