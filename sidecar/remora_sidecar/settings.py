@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -256,6 +257,9 @@ class SidecarSettings(BaseSettings):
             "(`remora run` sets it). Default: never."
         ),
     )
+    namespace: str = Field(
+        default="local", min_length=1, description="Namespace of the pod, from the downward API."
+    )
     pod_name: str = Field(default="", description="Name of the pod, from the downward API.")
     pod_uid: str = Field(default="", description="Uid of the pod. Default: the installation id.")
     workload: str = Field(default="", description="Name of the pod's workload.")
@@ -271,8 +275,11 @@ class SidecarSettings(BaseSettings):
     ) -> SecretStr | None:
         if url is None:
             return None
-        if not re.match(r"(rediss?|unix)://.", url.get_secret_value()):
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
             raise ValueError("it should begin with redis://, rediss:// or unix://")
+        if parts.scheme != "unix" and parts.port == 0:
+            raise ValueError("port 0 is no port")
         if info.data.get("cache_key_file", ...) is None:
             raise ValueError("it needs REMORA_CACHE_KEY_FILE: answers are sealed before they leave")
         return url

@@ -163,6 +163,46 @@ def test_a_list_of_no_address_is_a_problem(monkeypatch) -> None:
         read_settings()
 
 
+def test_a_shared_cache_needs_a_secret(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("REMORA_CACHE_URL", "redis://:tell-nobody@cache:6379")
+    with pytest.raises(ConfigError, match="needs REMORA_CACHE_KEY_FILE") as raised:
+        read_settings()
+    assert "tell-nobody" not in str(raised.value)
+
+    monkeypatch.setenv("REMORA_CACHE_KEY_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ConfigError) as raised:
+        read_settings()
+    assert [problem.where for problem in raised.value.problems] == ["REMORA_CACHE_KEY_FILE"]
+
+    (tmp_path / "key").write_text("k" * 32)
+    monkeypatch.setenv("REMORA_CACHE_KEY_FILE", str(tmp_path / "key"))
+    settings = read_settings()
+    assert settings.cache_url is not None
+    assert settings.cache_url.get_secret_value() == "redis://:tell-nobody@cache:6379"
+    assert "tell-nobody" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["cache:6379", "http://cache", "redis://", "memcached://cache"])
+def test_what_is_no_address_of_a_shared_cache_is_refused(monkeypatch, tmp_path, url) -> None:
+    (tmp_path / "key").write_text("k" * 32)
+    monkeypatch.setenv("REMORA_CACHE_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("REMORA_CACHE_URL", url)
+
+    with pytest.raises(ConfigError, match="redis://, rediss:// or unix://"):
+        read_settings()
+
+
+@pytest.mark.parametrize("port", ["none", "0", "99999"])
+def test_a_port_of_a_shared_cache_that_is_none_is_refused(monkeypatch, tmp_path, port) -> None:
+    (tmp_path / "key").write_text("k" * 32)
+    monkeypatch.setenv("REMORA_CACHE_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("REMORA_CACHE_URL", f"redis://:tell-nobody@cache:{port}")
+
+    with pytest.raises(ConfigError, match="[Pp]ort") as raised:
+        read_settings()
+    assert "tell-nobody" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from remora_sidecar.cache.canonical import NOT_CANONICAL, canonical, read_object
+from remora_sidecar.cache.canonical import canonical_body
 from remora_sidecar.cache.credential import (
     Credential,
     CredentialKind,
@@ -76,11 +76,10 @@ def cache_key(parts: CacheKeyParts) -> str:
         [field for field in counted if is_credential_header(field[0])],
         [parameter for parameter in parameters if _is_credential(parameter)],
     )
-    digest = hashlib.sha256()
-    for part in _significant(parts, rules, counted, parameters, credential):
-        # Lengths, so that no two lists of parts are the same bytes.
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
+    digest = hashlib.sha256(_joined(_significant(parts, counted, parameters, credential)))
+    form, body = _body(parts.body, rules)
+    digest.update(form)
+    digest.update(body)
     marked = POD_ONLY if credential.kind is CredentialKind.SIGNED else ""
     return f"{marked}{digest.hexdigest()}"
 
@@ -92,16 +91,16 @@ def may_be_shared(key: str) -> bool:
 
 def fingerprint(credential: Credential, secret: bytes) -> bytes:
     """Stand for a credential where it must not be: equal for equal ones, else meaningless."""
-    code = hmac.new(secret, digestmod=hashlib.sha256)
-    for part in credential.parts:
-        code.update(b"%d:" % len(part))
-        code.update(part)
-    return code.digest()
+    return hmac.digest(secret, _joined(credential.parts), "sha256")
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    """The parts in one, with their lengths: no two lists of parts give the same."""
+    return b"".join([b"%d:%b" % (len(part), part) for part in parts])
 
 
 def _significant(
     parts: CacheKeyParts,
-    rules: Harmless,
     counted: Named,
     parameters: Sequence[str],
     credential: Credential,
@@ -118,7 +117,6 @@ def _significant(
     yield from _listed(
         part for field in counted if not is_credential_header(field[0]) for part in field
     )
-    yield from _body(parts.body, rules)
 
 
 def _bytes(text: str) -> bytes:
@@ -147,15 +145,7 @@ def _counted(headers: Headers, rules: Harmless) -> Named:
     return counted
 
 
-def _body(body: bytes, rules: Harmless) -> Iterator[bytes]:
+def _body(body: bytes, rules: Harmless) -> tuple[bytes, bytes]:
     """The canonical body without what does not matter; the bytes where it has no such form."""
-    value = read_object(body)
-    if value is not NOT_CANONICAL:
-        counted = {name: inner for name, inner in value.items() if name not in rules.fields}
-        written = canonical(counted)
-        if written is not None:
-            yield b"json"
-            yield written
-            return
-    yield b"bytes"
-    yield body
+    written = canonical_body(body, rules.fields)
+    return (b"bytes", body) if written is None else (b"json", written)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
 
 from remora_sidecar.cache.directives import Directives
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
@@ -30,19 +29,16 @@ OPERATIONS = frozenset(
 wanted new each time, with links that expire or boundaries that never repeat; nor anything that
 reads or changes what the provider stores (models, files, batches, realtime)."""
 
-STATEFUL: Mapping[str, frozenset[str]] = MappingProxyType(
+_STATEFUL: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "openai-responses": frozenset({"background", "conversation"}),
-        "anthropic-messages": frozenset({"container", "mcp_servers"}),
+        "anthropic-messages": frozenset({"mcp_servers"}),
     }
 )
-"""Members of a body by dialect that, unless null or false, make the answer depend on, or act on,
-something that changes: a running answer, a conversation that grows, files of a container, other
-people's servers. ``previous_response_id`` is none: what it names never changes."""
+"""Members of a body, by dialect, that unless empty make the answer depend on, or act on, something
+that changes: a running answer, a conversation that grows, other people's servers.
+``previous_response_id`` is none: what it names never changes."""
 
-_REMOTE_TOOLS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"openai-responses": frozenset({"mcp", "code_interpreter", "shell", "computer_use_preview"})}
-)
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
@@ -159,24 +155,36 @@ def _directed(directives: Directives) -> str:
 
 
 def _is_stateful(dialect: str, body: bytes) -> bool:
-    names, tools = STATEFUL.get(dialect), _REMOTE_TOOLS.get(dialect)
-    if names is None and tools is None:
+    names = _STATEFUL.get(dialect)
+    if names is None:
         return False
     asked = parse_json(body)
     if not isinstance(asked, dict):
         return False
-    if any(asked.get(name) not in (None, False, [], {}) for name in names or ()):
-        return True
-    return any(_type(tool) in (tools or ()) for tool in _list(asked.get("tools")))
+    tools = asked.get("tools")
+    return (
+        any(asked.get(name) not in (None, False, [], {}) for name in names)
+        or _names_container(asked.get("container"))
+        or any(_acts_elsewhere(tool) for tool in (tools if isinstance(tools, list) else ()))
+    )
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _acts_elsewhere(tool: object) -> bool:
+    """Tell whether a tool that the provider runs reaches something that keeps a state."""
+    if not isinstance(tool, dict):
+        return False
+    return (
+        tool.get("type") == "mcp"
+        or _names_container(tool.get("container"))
+        or _names_container(tool.get("environment"))
+    )
 
 
-def _type(tool: object) -> str:
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    return kind if isinstance(kind, str) else ""
+def _names_container(value: object) -> bool:
+    """Tell whether a container is an existing one, with its files; else each call has a new one."""
+    if isinstance(value, dict):
+        return bool(value.get("id") or value.get("container_id"))
+    return isinstance(value, str) and bool(value)
 
 
 def after(
