@@ -4,7 +4,8 @@ The method stands behind a colon at the end of the path, the model before it:
 `/v1beta/models/M:generateContent`, `/v1/projects/P/locations/L/publishers/google/models/M:…`,
 `…/endpoints/ID:…`, `…/tunedModels/ID:…`; the Gemini CLI's host has `/v1internal:…` and takes model
 and request in an envelope. Beside what is generated it claims what has the same addresses: token
-counts, embeddings, predictions (Imagen, Veo, Vertex AI's older embeddings) and new batches.
+counts, embeddings, predictions (Imagen, Veo, Vertex AI's older embeddings) and new batches; and
+`/v1beta/interactions`, an API with objects of its own (`gemini_interactions.py`).
 
 A stream is one of events (`alt=sse`) or one JSON array. Neither has a mark that says "this was
 all" before its end: usage, and whatever else, may stand in a chunk behind the finish reason, and
@@ -32,6 +33,12 @@ from remora_sidecar.dialects.base import (
 )
 from remora_sidecar.dialects.error_shapes import google_error
 from remora_sidecar.dialects.gemini_answer import ContentReading
+from remora_sidecar.dialects.gemini_interactions import (
+    InteractionReader,
+    interaction_operation,
+    is_interaction,
+    read_interaction_request,
+)
 from remora_sidecar.dialects.gemini_usage import (
     SEARCHED,
     read_statistics,
@@ -117,14 +124,17 @@ class GeminiGenerate:
     name = NAME
 
     def claims(self, head: RequestHead) -> bool:
-        """Claim every POST whose path ends in one of the methods."""
-        return head.method == "POST" and _address(head)[0] in _OPERATIONS
+        """Claim every POST whose path ends in one of the methods, and interactions."""
+        is_method = head.method == "POST" and _address(head)[0] in _OPERATIONS
+        return is_method or interaction_operation(head) != ""
 
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
         """Read operation, model and stream mode from the path, the model else from the body.
 
         At an address that tells no operation something is generated.
         """
+        if interaction_operation(head):
+            return read_interaction_request(head, body)
         method, model = _address(head)
         operation = _operation(method, model) or _GENERATE
         asked, problem = read_asked(head, body)
@@ -143,6 +153,8 @@ class GeminiGenerate:
 
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> AnswerReader:
         """Make the reader of the answer."""
+        if is_interaction(request):
+            return InteractionReader(head, request)
         if request.operation == _GENERATE:
             return ContentReader(head, request)
         return ResultReader(head, request)

@@ -1,8 +1,9 @@
-"""Token usage in Google's words: `usageMetadata`, and what older embeddings state.
+"""Token usage in Google's words: `usageMetadata`, interactions' `usage`, older embeddings' counts.
 
-Formats: ai.google.dev/api/generate-content#UsageMetadata, Vertex AI's `GenerateContentResponse`,
-and the official SDK. As JSON made from protocol buffers it leaves out figures that are zero, may
-write 64-bit numbers as strings, and enumerations as numbers where they were asked for so.
+Formats: ai.google.dev/api/generate-content#UsageMetadata, ai.google.dev/api/interactions-api,
+Vertex AI's `GenerateContentResponse`, and the official SDK. As JSON made from protocol buffers it
+leaves out figures that are zero, may write 64-bit numbers as strings, and enumerations as numbers
+where they were asked for so.
 
 Input is the prompt, with what was cached, and what the provider's own tools fed back to the model;
 output is what all candidates say, with the thoughts. A figure that is left out beside others of
@@ -21,12 +22,21 @@ _OUTPUT: Final = ("candidatesTokenCount", "thoughtsTokenCount")
 SEARCHED: Final = ", ".join((*_INPUT, *_OUTPUT))
 """Keys of which at least one must be there, for messages."""
 
+_INTERACTION_INPUT: Final = ("total_input_tokens", "total_tool_use_tokens")
+_INTERACTION_OUTPUT: Final = ("total_output_tokens", "total_thought_tokens")
+
+INTERACTION_SEARCHED: Final = ", ".join((*_INTERACTION_INPUT, *_INTERACTION_OUTPUT))
+"""The same of an interaction."""
+
 # Embeddings of the Gemini API write the first one without its second `s`.
 _INPUT_DETAILS: Final = ("promptTokensDetails", "promptTokenDetails", "toolUsePromptTokensDetails")
 _OUTPUT_DETAILS: Final = ("candidatesTokensDetails",)
 
-_AUDIO: Final = ("AUDIO", 4)
-_IMAGE: Final = ("IMAGE", 2)
+_INTERACTION_INPUT_DETAILS: Final = ("input_tokens_by_modality", "tool_use_tokens_by_modality")
+_INTERACTION_OUTPUT_DETAILS: Final = ("output_tokens_by_modality",)
+
+_AUDIO: Final = ("AUDIO", "audio", 4)
+_IMAGE: Final = ("IMAGE", "image", 2)
 
 _TIERS: Final[Mapping[object, str]] = {
     "ON_DEMAND": "standard",
@@ -74,7 +84,7 @@ def _of_modality(
     lists = [metadata[name] for name in names if name in metadata]
     items = [item for one in lists if isinstance(one, list) for item in one]
     return _sum(
-        figure(item.get("tokenCount"))
+        figure(item.get("tokenCount", item.get("tokens")))
         for item in items
         if isinstance(item, dict) and item.get("modality") in modality
     )
@@ -100,6 +110,32 @@ def read_usage(metadata: Mapping[str, Any]) -> Usage | None:
         input_image_tokens=_of_modality(metadata, _INPUT_DETAILS, _IMAGE),
         output_image_tokens=_of_modality(metadata, _OUTPUT_DETAILS, _IMAGE),
     )
+
+
+def read_interaction_usage(usage: object) -> Usage | None:
+    """Read the usage of an interaction; None if neither input nor output is stated."""
+    if not isinstance(usage, dict):
+        return None
+    input_tokens = _total(usage, _INTERACTION_INPUT)
+    output_tokens = _total(usage, _INTERACTION_OUTPUT)
+    if input_tokens is None and output_tokens is None:
+        return None
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=figure(usage.get("total_cached_tokens")),
+        reasoning_tokens=figure(usage.get("total_thought_tokens")),
+        input_audio_tokens=_of_modality(usage, _INTERACTION_INPUT_DETAILS, _AUDIO),
+        output_audio_tokens=_of_modality(usage, _INTERACTION_OUTPUT_DETAILS, _AUDIO),
+        input_image_tokens=_of_modality(usage, _INTERACTION_INPUT_DETAILS, _IMAGE),
+        output_image_tokens=_of_modality(usage, _INTERACTION_OUTPUT_DETAILS, _IMAGE),
+        web_searches=_searches(usage.get("grounding_tool_count")),
+    )
+
+
+def _searches(counts: object) -> int | None:
+    tools = [one for one in counts if isinstance(one, dict)] if isinstance(counts, list) else []
+    return _sum(figure(one.get("count")) for one in tools if one.get("type") == "google_search")
 
 
 def read_statistics(answer: Mapping[str, Any]) -> Usage | None:
