@@ -25,7 +25,8 @@ _PLAIN = tuple(
     if f.name
     not in {
         "started_unix_ns", "attribution", "origin", "end_reason", "error", "tool_names", "usage",
-        "cache", "cost", "attempts", "notes", "request_body", "response_body", "ttft_s", "overhead_s",
+        "cache", "cost", "attempts", "notes", "request_body", "response_body", "ttft_s",
+        "overhead_s",
     }
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")

@@ -19,11 +19,9 @@ from remora.policy import load_documents, read_policy_files, redirect_ports
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
-from remora_sidecar.cache.disk import DiskCache
-from remora_sidecar.cache.levels import CacheLevels
-from remora_sidecar.cache.memory import MemoryFront
+from remora_sidecar.cache.opening import CacheSettings, open_cache
 from remora_sidecar.control.api import control_app
-from remora_sidecar.control.metrics import watch_export, watch_spool
+from remora_sidecar.control.metrics import watch_cache, watch_export, watch_spool
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
@@ -168,7 +166,8 @@ async def _build(
     recorder = Recorder(spool, metrics, export.take if export is not None else None)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     if policy.cache is not None:
-        parts.caching = _caching(policy.cache, data, clock)
+        parts.caching = _caching(settings, policy.cache, data, clock)
+        watch_cache(metrics.registry, parts.caching.levels)
         stack.push_async_callback(parts.caching.levels.aclose)
     stack.push_async_callback(parts.tasks.aclose)
     engine = EngineListener(parts)
@@ -224,10 +223,19 @@ def _export(
     return export
 
 
-def _caching(policy: CachePolicy, data: DataDirectory, clock: Clock) -> Caching:
-    disk = DiskCache(data.path / "cache.db", policy.max_bytes)
-    levels = CacheLevels(MemoryFront(), disk)
-    return Caching(levels, namespace="", secret=data.cache_secret(), clock=clock)
+def _caching(
+    settings: SidecarSettings, policy: CachePolicy, data: DataDirectory, clock: Clock
+) -> Caching:
+    wanted = CacheSettings(
+        memory_bytes=settings.cache_memory_bytes,
+        disk_bytes=policy.max_bytes,
+        url=settings.cache_url.get_secret_value() if settings.cache_url is not None else "",
+        key_file=settings.cache_key_file,
+        namespace=settings.namespace,
+        shares=policy.scope == "namespace",
+    )
+    levels, secrets = open_cache(wanted, data.path, clock)
+    return Caching(levels, namespace=settings.namespace, secret=secrets.fingerprints, clock=clock)
 
 
 def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
@@ -308,6 +316,7 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         in_pod=settings.in_pod,
         version=__version__,
         providers=_providers(sidecar),
+        cache=parts.caching.levels if parts.caching is not None else None,
         holds=sidecar.holds,
     )
 

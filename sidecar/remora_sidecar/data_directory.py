@@ -21,7 +21,6 @@ from remora_sidecar.atomic_file import remove_leftovers, write_atomically
 
 LOCK_FILE = "lock"
 INSTALLATION_ID_FILE = "installation-id"
-CACHE_SECRET_FILE = "cache-secret"
 ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 - a file's name
 
 _INSTALLATION_ID = re.compile(r"[0-9a-f]{32}")
@@ -78,18 +77,6 @@ class DataDirectory:
         token_file = path / ADMIN_TOKEN_FILE
         _read_or_make(token_file, lambda: secrets.token_urlsafe(32))
         return cls(path, identity, token_file, read_token(token_file), lock)
-
-    def cache_secret(self) -> bytes:
-        """Return what makes fingerprints of credentials in cache keys; made on first use.
-
-        Raises:
-            ConfigError: The file can't be used.
-        """
-        try:
-            secret = _read_or_make(self.path / CACHE_SECRET_FILE, lambda: secrets.token_hex(32))
-        except OSError as error:
-            raise _unusable(self.path, error) from error
-        return secret.encode()
 
     def close(self) -> None:
         """Let another sidecar have the folder; a second call does nothing."""

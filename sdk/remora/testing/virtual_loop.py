@@ -1,7 +1,8 @@
 """An event loop whose time passes only while nothing else happens.
 
 Sockets and threads are real: while bytes move and threads work, its clock stands still; when
-all is quiet it jumps to the next timer. Tests measure in it how long a program waits, not how fast the machine is.
+all is quiet it jumps to the next timer. Tests measure in it how long a program waits, not how
+fast the machine is.
 """
 
 import asyncio
@@ -49,7 +50,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, _: object) -> None:
         self._virtual.busy_threads -= 1
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
+    ) -> None:
         """End the threads; no time passes until they have ended."""
         self._virtual.busy_threads += 1
         try:

@@ -1,13 +1,14 @@
 """The control listener: our JSON API under ``/v1/``, the tracker's protocol at the root.
 
-Of the published tracker's root paths ``/providers`` is served; the others answer 404 and
-say so.
+Of the published tracker's root paths ``/providers`` and ``/cache/…`` are served; the others
+answer 404 and say so.
 """
 
 import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -41,6 +42,9 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/providers", _guarded(Kind.ADMIN, _list_providers))
     tracker = Kind.ADMIN if state.in_pod else Kind.SESSION
     app.router.add_post("/providers", _guarded(tracker, _add_provider))
+    app.router.add_get("/v1/cache", _guarded(Kind.ADMIN, _cache))
+    app.router.add_post("/cache/flush", _guarded(tracker, _flush_cache))
+    app.router.add_post("/cache/clear", _guarded(tracker, _clear_cache))
     app.router.add_route("*", "/{rest:.*}", _guarded(Kind.SESSION, _not_here))
     return app
 
@@ -161,6 +165,25 @@ async def _list_providers(request: web.Request) -> web.Response:
 async def _add_provider(request: web.Request) -> web.Response:
     refusal = request.app[_STATE].providers.add(await request.read())
     return web.Response(status=204) if refusal is None else _refused(refusal)
+
+
+async def _cache(request: web.Request) -> web.Response:
+    cache = request.app[_STATE].cache
+    stats = {} if cache is None else cache.stats()
+    levels = {level: asdict(figures) for level, figures in stats.items()}
+    return web.json_response({"enabled": cache is not None, "levels": levels})
+
+
+async def _flush_cache(request: web.Request) -> web.Response:
+    if (cache := request.app[_STATE].cache) is not None:
+        await cache.flush()
+    return web.Response(status=204)
+
+
+async def _clear_cache(request: web.Request) -> web.Response:
+    if (cache := request.app[_STATE].cache) is not None:
+        await cache.clear()
+    return web.Response(status=204)
 
 
 async def _not_here(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The state of spool and export as metrics, read when a scrape comes."""
+"""The state of spool, cache and export as metrics, read when a scrape comes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -6,6 +6,8 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from remora_sidecar.cache.level import CacheStats
 
 
 class SpoolFigures(Protocol):
@@ -59,6 +61,43 @@ class _SpoolCollector(Collector):
             yield CounterMetricFamily(f"remora_spool_{name}", text, value)
 
 
+class CacheFigures(Protocol):
+    """What the cache counts."""
+
+    def stats(self) -> Mapping[str, CacheStats]:
+        """Figures of each level, by name."""
+        ...
+
+
+class _CacheCollector(Collector):
+    def __init__(self, cache: CacheFigures) -> None:
+        self._cache = cache
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        stats = self._cache.stats()
+        gauges = {"entries": "Answers kept.", "held_bytes": "What the answers kept take."}
+        counters = {
+            "hits": "Answers found on a level.",
+            "misses": "Answers looked for in vain on a level.",
+            "evictions": "Answers given up for room.",
+            "expirations": "Answers removed after their time.",
+            "errors": "Values and operations that failed.",
+            "refused": "Answers too large, or too many at once.",
+        }
+        for name, text in gauges.items():
+            gauge = GaugeMetricFamily(f"remora_cache_{name}", text, labels=("level",))
+            for level, figures in stats.items():
+                if (value := getattr(figures, name)) is not None:
+                    gauge.add_metric((level,), value)
+            yield gauge
+        for name, text in counters.items():
+            counter = CounterMetricFamily(f"remora_cache_{name}", text, labels=("level",))
+            for level, figures in stats.items():
+                counter.add_metric((level,), getattr(figures, name))
+            yield counter
+
+
 class _ExportCollector(Collector):
     def __init__(self, dropped: Mapping[str, int]) -> None:
         self._dropped = dropped
@@ -73,6 +112,11 @@ class _ExportCollector(Collector):
         for reason, count in list(self._dropped.items()):
             family.add_metric((reason,), count)
         yield family
+
+
+def watch_cache(registry: CollectorRegistry, cache: CacheFigures) -> None:
+    """Add the cache's figures to a registry."""
+    registry.register(_CacheCollector(cache))
 
 
 def watch_export(registry: CollectorRegistry, dropped: Mapping[str, int]) -> None:

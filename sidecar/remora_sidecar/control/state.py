@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from remora.clock import Clock
+from remora_sidecar.cache.levels import CacheLevels
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.engine.sessions import Sessions
 
@@ -34,6 +35,7 @@ class ControlState:
     Attributes:
         in_pod: Agents that are not the sidecar's owner reach the control listener, so that
             the tracker's calls which change it need the admin token.
+        cache: None where policy has none.
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
     """
@@ -50,6 +52,7 @@ class ControlState:
     in_pod: bool
     version: str
     providers: Providers
+    cache: CacheLevels | None
     holds: "Holds"
 
 

@@ -2,52 +2,15 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
-from contextlib import contextmanager
 
 import pytest
 
+from remora.testing.redis_server import WHY_NOT, redis_server
 from remora_sidecar.cache.shared import SharedCache
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="redis-server is not installed"
-)
-
-
-@contextmanager
-def serving(path, *options):
-    """Runs a server that keeps nothing on disk."""
-    server = subprocess.Popen(
-        ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", *options],
-        stdout=subprocess.DEVNULL,
-        cwd=path.parent,
-    )
-    try:
-        _await_socket(path)
-        yield server
-    finally:
-        server.send_signal(signal.SIGCONT)
-        server.kill()
-        server.wait(timeout=30)
-        path.unlink(missing_ok=True)
-
-
-def _await_socket(path):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(path))
-                probe.sendall(b"PING\r\n")
-                if probe.recv(16):
-                    return
-            except OSError:
-                time.sleep(0.01)
-    pytest.fail("redis-server did not start")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.fixture
@@ -57,7 +20,7 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def server(path):
-    with serving(path) as running:
+    with redis_server(path) as running:
         yield running
 
 
@@ -191,7 +154,7 @@ async def test_a_server_that_comes_is_used_again(path, open_shared, make_kept, c
     await shared.find("a", clock.now_unix_ns())
     await probed(shared, clock)
     assert shared.stats().problem != ""
-    with serving(path):
+    with redis_server(path):
         await probed(shared, clock)
         await shared.keep("a", make_kept(), clock.now_unix_ns())
 
@@ -232,7 +195,7 @@ async def test_a_call_given_up_in_the_middle_mixes_nothing_up(server, open_share
 
 
 async def test_a_server_that_is_full_still_answers(path, open_shared, make_kept, now):
-    with serving(path, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction"):
+    with redis_server(path, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction"):
         shared = open_shared()
         await shared.keep("first", make_kept(), now)
         for number in range(60):
@@ -243,7 +206,7 @@ async def test_a_server_that_is_full_still_answers(path, open_shared, make_kept,
 
 
 async def test_a_password_is_used_and_never_told(path, open_shared, make_kept, now, caplog):
-    with serving(path, "--requirepass", "tell-nobody"):
+    with redis_server(path, "--requirepass", "tell-nobody"):
         right = open_shared(url=f"unix://:tell-nobody@{path}")
         await right.keep("a", make_kept(), now)
         assert await right.find("a", now) == make_kept()

@@ -131,7 +131,7 @@ async def test_recorded_exchanges_pass_unchanged_and_are_understood(
         records = await carrying.records(len(transcripts))
     for transcript, record in zip(transcripts, records, strict=True):
         problems += _reading_problems(transcript, record)
-    assert problems == [], '\n'.join(problems)
+    assert problems == [], "\n".join(problems)
 
 
 def _cut(transcript: Transcript, seed: int) -> Answer:
