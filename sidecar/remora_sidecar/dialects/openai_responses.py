@@ -129,7 +129,7 @@ class ResponseReader:
         self._request = request
         self._response = ResponseReading(failed=self._failed)
         self._body = AnswerBody(
-            head, self._response.take, stream=request.stream, sentinel=b"[DONE]", skim=True
+            head, self._response.take, stream=request.stream, sentinel=b"[DONE]", skim_long=True
         )
 
     @property

@@ -87,7 +87,9 @@ class _PriceList:
         from genai_prices.data_snapshot import find_provider_by_id
 
         provider = find_provider_by_id(self._providers, provider_id)
-        model = provider and provider.find_model(model_name, all_providers=self._providers)
+        # Google states some models by their resource name.
+        name = model_name.removeprefix("models/")
+        model = provider and provider.find_model(name, all_providers=self._providers)
         if provider is None or not model or (isinstance(model.prices, list) and not model.prices):
             return None
         variants = self._variants(provider, model, service_tier)

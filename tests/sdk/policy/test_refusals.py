@@ -4,6 +4,7 @@ import pytest
 
 from remora.errors import ConfigError
 from remora.policy import load_documents
+from remora.providers import DIALECTS
 
 HEAD = "apiVersion: remora.dev/v1alpha1\nkind: LLMPolicy\nmetadata: {name: p}\n"
 PROVIDER = "apiVersion: remora.dev/v1alpha1\nkind: LLMProvider\nmetadata: {name: mine}\n"
@@ -186,9 +187,7 @@ REFUSALS = {
         PROVIDER + "spec: {hosts: [a.example], dialects: [morse]}",
         [
             "policy.yaml:4:39 spec.dialects[0]: no such dialect; known are "
-            "anthropic-messages, bedrock-converse, bedrock-invoke, cohere-chat, "
-            "gemini-generate, openai-chat, openai-completions, openai-embeddings, "
-            "openai-responses",
+            + ", ".join(sorted(DIALECTS))
         ],
     ),
     "no host": (
