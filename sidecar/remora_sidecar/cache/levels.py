@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from enum import Enum
 
+from remora_sidecar.cache.disk import DiskCache
 from remora_sidecar.cache.entry import CachedAnswer
 from remora_sidecar.cache.key import may_be_shared
 from remora_sidecar.cache.level import CacheStats, Kept, Level
@@ -98,6 +99,12 @@ class CacheLevels:
     async def clear(self) -> None:
         """Forget everything on every level."""
         await self._each("clear")
+
+    async def resize(self, disk_bytes: int) -> None:
+        """Change the bound on disk."""
+        disk = self._levels.get("disk")
+        if isinstance(disk, DiskCache):
+            await disk.resize(disk_bytes)
 
     def stats(self) -> dict[str, CacheStats]:
         """Say how it goes, by level: ``memory``, ``disk``, ``shared``."""

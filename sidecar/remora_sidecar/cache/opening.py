@@ -7,6 +7,7 @@ from pathlib import Path
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem
 from remora_sidecar.cache.disk import DiskCache
+from remora_sidecar.cache.harmless import harmless
 from remora_sidecar.cache.levels import CacheLevels
 from remora_sidecar.cache.memory import MemoryFront
 from remora_sidecar.cache.secret import CacheSecrets, local_secrets, read_key_file
@@ -47,6 +48,7 @@ def open_cache(
         ConfigError: A secret can't be read or made.
     """
     secrets = _secrets(settings.key_file, data_dir)
+    harmless("", "")  # reads its file now, not while the first call waits
     shared = None
     if settings.url:
         shared = SharedCache(

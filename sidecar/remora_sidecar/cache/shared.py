@@ -7,6 +7,7 @@ tenth of a second; then the breaker is open and the others go on without it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CONNECT_S = 0.05
-OPERATION_S = 0.1
 MAX_VALUE_BYTES = 1024 * 1024
 """Of a sealed value; larger answers stay in the pod."""
 
@@ -31,6 +30,19 @@ _CLEAR_S = 10.0
 _AT_ONCE = 500
 _LARGE_BYTES = 32 * 1024
 """From here on sealing is done in a thread: it takes longer than handing it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a call waits for the server.
+
+    Attributes:
+        connect_s: For a new connection.
+        operation_s: For an answer, the connection included, and beforehand for its turn.
+    """
+
+    connect_s: float = 0.05
+    operation_s: float = 0.1
 
 
 class SharedCache:
@@ -47,6 +59,7 @@ class SharedCache:
         secret: bytes,
         clock: Clock,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        patience: Patience = Patience(),
     ) -> None:
         """Name the server; it is connected to when it is needed.
 
@@ -56,8 +69,11 @@ class SharedCache:
             secret: `CacheSecrets.values`, the same for all sidecars that share.
             clock: Tells when to try a server again that failed.
             max_value_bytes: Larger values are not kept.
+            patience: How long a call waits.
         """
-        self._redis = _client(url)
+        self._redis = _client(url, patience)
+        self._patience = patience
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
         self._prefix = f"remora:1:{quote(namespace, safe='')}:"
         self._secret = secret
         self._clock = clock
@@ -147,10 +163,27 @@ class SharedCache:
     # What may fail.
 
     async def _ask[T](
-        self, ask: Callable[[], Awaitable[T]], timeout_s: float = OPERATION_S
+        self, ask: Callable[[], Awaitable[T]], timeout_s: float | None = None
     ) -> T | None:
-        """Ask the server something; None where it does not answer."""
+        """Ask the server something; None where it does not answer.
+
+        Waiting for its turn is no fault of the server: a call that waits too long goes on.
+        """
         if not self._is_open():
+            return None
+        try:
+            async with asyncio.timeout(self._patience.operation_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            self._refused += 1
+            return None
+        try:
+            return await self._asked(ask, timeout_s or self._patience.operation_s)
+        finally:
+            self._turns.release()
+
+    async def _asked[T](self, ask: Callable[[], Awaitable[T]], timeout_s: float) -> T | None:
+        if not self._breaker.is_closed:  # opened while it waited
             return None
         try:
             async with asyncio.timeout(timeout_s):
@@ -171,7 +204,7 @@ class SharedCache:
 
     async def _probe(self) -> None:
         try:
-            async with asyncio.timeout(OPERATION_S + CONNECT_S):
+            async with asyncio.timeout(self._patience.operation_s):
                 await self._redis.ping()
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
@@ -198,18 +231,17 @@ def _said(error: Exception) -> str:
     return f"{error}" or type(error).__name__
 
 
-def _client(url: str) -> "Redis":
-    """Make the client: no retries, no waiting, one protocol that all servers speak."""
-    from redis.asyncio import BlockingConnectionPool, Redis
+def _client(url: str, patience: Patience) -> "Redis":
+    """Make the client: no retries, one protocol that all servers speak."""
+    from redis.asyncio import ConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
 
-    pool = BlockingConnectionPool.from_url(
+    pool = ConnectionPool.from_url(
         url,
-        max_connections=_CONNECTIONS,
-        timeout=OPERATION_S,
-        socket_connect_timeout=CONNECT_S,
-        socket_timeout=OPERATION_S,
+        max_connections=_CONNECTIONS + 1,  # one for probes
+        socket_connect_timeout=patience.connect_s,
+        socket_timeout=patience.operation_s,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
