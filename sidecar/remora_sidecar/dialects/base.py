@@ -38,6 +38,8 @@ class CallRequest:
         samples: Asking again may give another answer (see `samples`), so that a cached
             answer is one sample of many.
         reads_back: Fetches an answer that an earlier call made, whose usage it is.
+        priced_model: What decides the price, where the response model does not tell it all;
+            empty where it does.
     """
 
     operation: str
@@ -48,6 +50,7 @@ class CallRequest:
     variant: str = ""
     samples: bool = True
     reads_back: bool = False
+    priced_model: str = ""
 
 
 def samples(temperature: object, seed: object = None, choices: object = 1) -> bool:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import ConversationDialect, Dialect
+from remora_sidecar.dialects.bedrock_converse import BedrockConverse
 from remora_sidecar.dialects.cohere_chat import CohereChat
 from remora_sidecar.dialects.gemini_generate import GeminiGenerate
 from remora_sidecar.dialects.ollama_chat import OllamaChat
@@ -26,7 +27,7 @@ UNKNOWN: Dialect = Unknown()
 _ALL: tuple[Dialect, ...] = (
     OpenAIChat(), OpenAIResponses(), AnthropicMessages(), OpenAIRealtime(),
     OpenAICompletions(), OpenAIEmbeddings(), OpenAIImages(), OpenAIAudio(), OpenAIModerations(),
-    CohereChat(), OllamaChat(), GeminiGenerate(),
+    CohereChat(), OllamaChat(), GeminiGenerate(), BedrockConverse(),
 )  # fmt: skip
 _CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(), OpenAIResponsesWebSocket())
 

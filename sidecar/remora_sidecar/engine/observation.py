@@ -217,6 +217,7 @@ class Observation:
     ) -> Cost | None:
         if usage is None or not model:
             return None
+        model = self.request.priced_model or model
         return prices.cost(
             self.price_id, model, usage, self.started_unix_ns, service_tier=service_tier
         )
