@@ -15,10 +15,11 @@ from remora import __version__
 from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
-from remora.policy import load_documents, read_policy_files, redirect_ports
+from remora.policy import redirect_ports
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
+from remora_sidecar.cache.file import LIMIT_BYTES
 from remora_sidecar.cache.opening import CacheSettings, open_cache
 from remora_sidecar.control.api import control_app
 from remora_sidecar.control.metrics import watch_cache, watch_export, watch_spool
@@ -43,7 +44,9 @@ from remora_sidecar.interceptor.trust_files import write_trust_files
 from remora_sidecar.model.handoff import Address, HandOffTable
 from remora_sidecar.netinit.dial_rule import dial_refusal
 from remora_sidecar.netinit.settings import read_redirect_settings
-from remora_sidecar.policy import CachePolicy, PolicySnapshot, snapshot_from_documents
+from remora_sidecar.policy import CachePolicy, PolicySnapshot
+from remora_sidecar.policy.additions import carried_over
+from remora_sidecar.policy_files import PolicyFiles
 from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
@@ -81,6 +84,14 @@ class Sidecar:
     status: Address = ("", 0)
     ready: bool = False
     holds: Holds = field(default_factory=Holds)
+    policy_files: PolicyFiles | None = None
+
+    async def apply(self, policy: PolicySnapshot) -> None:
+        """Put a changed policy in force; what was added at run time stays, where it may."""
+        parts = self.parts
+        parts.policy = carried_over(parts.policy, policy)
+        if policy.cache is not None and parts.caching is not None:
+            await parts.caching.levels.resize(policy.cache.max_bytes)
 
     @property
     def addresses(self) -> Addresses:
@@ -96,6 +107,8 @@ class Sidecar:
     def health(self) -> Health:
         """Tell whether agents are served, and what is degraded."""
         problems = [self.spool.problem] if self.spool.problem else []
+        if self.policy_files is not None and self.policy_files.problem:
+            problems.append(self.policy_files.problem)
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -121,7 +134,9 @@ async def running_sidecar(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        sidecar = await _build(stack, settings, policy or load_policy(settings), clock)
+        files = PolicyFiles(settings)
+        sidecar = await _build(stack, settings, policy or files.load(), clock)
+        sidecar.policy_files = files
         await _listen(stack, sidecar)
         tasks = TaskOwner("sidecar")
         stack.push_async_callback(tasks.aclose)
@@ -130,6 +145,8 @@ async def running_sidecar(
             tasks.spawn(sidecar.reporter.run(), name="reporter")
         if sidecar.export is not None:
             sidecar.export.start()
+        if policy is None and files.watchable:
+            tasks.spawn(files.watch(sidecar.apply), name="policy files")
         write_addresses(sidecar.data.path, sidecar.addresses)
         sidecar.ready = True
         try:
@@ -141,12 +158,7 @@ async def running_sidecar(
 
 def load_policy(settings: SidecarSettings) -> PolicySnapshot:
     """Read and compile the policy documents; raises ConfigError with every problem."""
-    texts = {} if settings.policy is None else read_policy_files(settings.policy)
-    preset = None if settings.preset == "none" else settings.preset
-    snapshot = snapshot_from_documents(load_documents(texts), settings.labels, preset)
-    for note in snapshot.effective.notes:
-        logger.warning("%s", note)
-    return snapshot
+    return PolicyFiles(settings).load()
 
 
 async def _build(
@@ -165,10 +177,9 @@ async def _build(
     export = _export(settings, data, metrics, clock)
     recorder = Recorder(spool, metrics, export.take if export is not None else None)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
-    if policy.cache is not None:
-        parts.caching = _caching(settings, policy.cache, data, clock)
-        watch_cache(metrics.registry, parts.caching.levels)
-        stack.push_async_callback(parts.caching.levels.aclose)
+    parts.caching = _caching(settings, policy.cache, data, clock)
+    watch_cache(metrics.registry, parts.caching.levels)
+    stack.push_async_callback(parts.caching.levels.aclose)
     stack.push_async_callback(parts.tasks.aclose)
     engine = EngineListener(parts)
     interceptor = _interceptor(parts, authority, settings, await engine.start())
@@ -224,15 +235,15 @@ def _export(
 
 
 def _caching(
-    settings: SidecarSettings, policy: CachePolicy, data: DataDirectory, clock: Clock
+    settings: SidecarSettings, policy: CachePolicy | None, data: DataDirectory, clock: Clock
 ) -> Caching:
     wanted = CacheSettings(
         memory_bytes=settings.cache_memory_bytes,
-        disk_bytes=policy.max_bytes,
+        disk_bytes=policy.max_bytes if policy is not None else LIMIT_BYTES,
         url=settings.cache_url.get_secret_value() if settings.cache_url is not None else "",
         key_file=settings.cache_key_file,
         namespace=settings.namespace,
-        shares=policy.scope == "namespace",
+        shares=policy is not None and policy.scope == "namespace",
     )
     levels, secrets = open_cache(wanted, data.path, clock)
     return Caching(levels, namespace=settings.namespace, secret=secrets.fingerprints, clock=clock)
@@ -316,7 +327,7 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         in_pod=settings.in_pod,
         version=__version__,
         providers=_providers(sidecar),
-        cache=parts.caching.levels if parts.caching is not None else None,
+        cache=lambda: parts.caching.levels if parts.caching and parts.policy.cache else None,
         holds=sidecar.holds,
     )
 

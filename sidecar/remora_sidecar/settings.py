@@ -190,9 +190,12 @@ class SidecarSettings(BaseSettings):
     policy: Annotated[Path, AfterValidator(_existing)] | None = Field(
         default=None, description="File or folder of YAML policy documents."
     )
-    preset: Literal["none", "tracker"] = Field(
+    preset: Literal["none", "tracker", "tracker-cached"] = Field(
         default="none",
-        description="What applies where no policy is given; `tracker` captures bodies.",
+        description=(
+            "What applies where no policy is given: `tracker` captures bodies, "
+            "`tracker-cached` answers from the cache as well."
+        ),
     )
     labels: Labels = Field(
         default_factory=dict, description="Labels of a local sidecar, `key=value,key=value`."

@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Literal
 
 from remora.policy.document import PolicyDocuments
+from remora.policy.limits import Cache
 from remora.policy.spec import (
     API_VERSION,
     CallRules,
@@ -23,7 +25,14 @@ from remora.policy.spec import (
 )
 from remora.providers import ProviderRegistry
 
-Preset = Literal["tracker"]
+Preset = Literal["tracker", "tracker-cached"]
+
+_PRESETS: Mapping[Preset, CallRules] = MappingProxyType(
+    {
+        "tracker": CallRules(capture="full"),
+        "tracker-cached": CallRules(capture="full", cache=Cache(mode="readwrite", sampling=True)),
+    }
+)
 
 _STRICTEST_CAPTURE_FIRST: tuple[Capture, ...] = ("metadata", "redacted", "full")
 
@@ -121,8 +130,8 @@ def _select(
     defaults = [p for p in _by_name(documents.cluster_policies) if p.spec.defaults is not None]
     if defaults:
         return _first_defaults(defaults)
-    if preset == "tracker" and not documents.policies and not documents.cluster_policies:
-        return _Selection("tracker", PolicySource.PRESET, CallRules(capture="full"))
+    if preset is not None and not documents.policies and not documents.cluster_policies:
+        return _Selection(preset, PolicySource.PRESET, _PRESETS[preset])
     return _Selection("default", PolicySource.NONE, CallRules())
 
 

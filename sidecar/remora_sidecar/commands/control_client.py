@@ -26,6 +26,10 @@ class ControlClient:
         except Unavailable:
             return False
 
+    def has_cache(self) -> bool:
+        """Tell whether calls may be answered from a cache."""
+        return bool(self._call("GET", "/v1/status").get("cache"))
+
     def open_session(self, fields: dict[str, str]) -> dict[str, Any]:
         """Open a session; the answer has its id and proxy URL."""
         return self._call("POST", "/v1/sessions", fields)

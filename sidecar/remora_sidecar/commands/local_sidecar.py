@@ -26,8 +26,14 @@ _PORTS = {
 }
 
 
-def find_or_start(environment: Mapping[str, str]) -> tuple[Addresses, bool]:
+def find_or_start(
+    environment: Mapping[str, str], *, preset: str = "tracker"
+) -> tuple[Addresses, bool]:
     """Give the addresses of a running sidecar, and whether it had to be started.
+
+    Args:
+        environment: Of the sidecar, if it is started.
+        preset: What applies where no policy is given.
 
     Raises:
         ConfigError: It can't be started; with every problem it named.
@@ -36,7 +42,7 @@ def find_or_start(environment: Mapping[str, str]) -> tuple[Addresses, bool]:
     if (found := _running(settings)) is not None:
         return found, False
     try:
-        return _start(settings, environment), True
+        return _start(settings, environment, preset), True
     except ConfigError as error:
         if "REMORA_DATA_DIR" not in str(error):
             raise
@@ -54,12 +60,12 @@ def _running(settings: "SidecarSettings") -> Addresses | None:
     return found if found is not None and ControlClient(found.control).is_alive() else None
 
 
-def _start(settings: "SidecarSettings", environment: Mapping[str, str]) -> Addresses:
+def _start(settings: "SidecarSettings", environment: Mapping[str, str], preset: str) -> Addresses:
     child_environment = {**_free_ports(environment), **environment, "REMORA_MODE": "explicit"}
     child_environment.setdefault("REMORA_LINGER_S", LINGER_S)
     child_environment.setdefault("REMORA_LOG_LEVEL", "warning")
     if settings.policy is None:
-        child_environment.setdefault("REMORA_PRESET", "tracker")
+        child_environment.setdefault("REMORA_PRESET", preset)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "remora_sidecar", "--ready-json"],

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
 
 _SETTLE_S = 2.0
 
+_NO_CACHE = (
+    "remora: --cache has no effect: the sidecar that runs, or its policy, has no cache. "
+    "Wait until it has ended, or say `cache: {mode: readwrite}` in the policy."
+)
+
 
 @click.command(name="run", context_settings={"ignore_unknown_options": True})
 @click.option("--no-summary", is_flag=True, help="Say nothing at the end.")
+@click.option(
+    "--cache", is_flag=True, help="Answer calls that were made before from the local cache."
+)
 @click.option("--data-id", default="", help="Which datapoint or user task the calls belong to.")
 @click.option("--combo-id", default="", help="Which combination of models the calls belong to.")
 @click.option("--agent-id", default="", help="Which agent role makes the calls.")
@@ -29,6 +37,7 @@ _SETTLE_S = 2.0
 def command(
     *,
     no_summary: bool,
+    cache: bool,
     data_id: str,
     combo_id: str,
     agent_id: str,
@@ -42,7 +51,8 @@ def command(
     """
     fields = {"data_id": data_id, "combo_id": combo_id, "agent_id": agent_id, "task_id": task_id}
     try:
-        sys.exit(_run(program, {name: v for name, v in fields.items() if v}, no_summary))
+        given = {name: value for name, value in fields.items() if value}
+        sys.exit(_run(program, given, no_summary=no_summary, cache=cache))
     except ConfigError as error:
         _fail("remora run can't start", "\n".join(f"  {problem}" for problem in error.problems))
     except Unavailable as error:
@@ -54,7 +64,7 @@ def _fail(what: str, why: str) -> None:
     sys.exit(2)
 
 
-def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> int:
+def _run(program: tuple[str, ...], fields: dict[str, str], *, no_summary: bool, cache: bool) -> int:
     from remora.ids import DEFAULT_SESSION_ID
     from remora.trust import agent_environment
     from remora_sidecar.commands.control_client import ControlClient
@@ -62,8 +72,10 @@ def _run(program: tuple[str, ...], fields: dict[str, str], no_summary: bool) -> 
     from remora_sidecar.commands.run_summary import call_count, print_summary
 
     environment = current_environment()
-    addresses, _ = find_or_start(environment)
+    addresses, _ = find_or_start(environment, preset="tracker-cached" if cache else "tracker")
     with ControlClient(addresses.control) as control:
+        if cache and not control.has_cache():
+            click.echo(_NO_CACHE, err=True)
         session = control.open_session(fields)
         session_id = str(session["session_id"])
         control.hold(session_id)

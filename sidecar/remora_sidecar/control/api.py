@@ -76,7 +76,12 @@ def _refused(refusal: Refusal) -> web.Response:
 async def _status(request: web.Request) -> web.Response:
     state = request.app[_STATE]
     return web.json_response(
-        {"version": state.version, "mode": state.mode, "ready": state.health().ready}
+        {
+            "version": state.version,
+            "mode": state.mode,
+            "ready": state.health().ready,
+            "cache": state.cache() is not None,
+        }
     )
 
 
@@ -168,20 +173,20 @@ async def _add_provider(request: web.Request) -> web.Response:
 
 
 async def _cache(request: web.Request) -> web.Response:
-    cache = request.app[_STATE].cache
+    cache = request.app[_STATE].cache()
     stats = {} if cache is None else cache.stats()
     levels = {level: asdict(figures) for level, figures in stats.items()}
     return web.json_response({"enabled": cache is not None, "levels": levels})
 
 
 async def _flush_cache(request: web.Request) -> web.Response:
-    if (cache := request.app[_STATE].cache) is not None:
+    if (cache := request.app[_STATE].cache()) is not None:
         await cache.flush()
     return web.Response(status=204)
 
 
 async def _clear_cache(request: web.Request) -> web.Response:
-    if (cache := request.app[_STATE].cache) is not None:
+    if (cache := request.app[_STATE].cache()) is not None:
         await cache.clear()
     return web.Response(status=204)
 

@@ -35,7 +35,7 @@ class ControlState:
     Attributes:
         in_pod: Agents that are not the sidecar's owner reach the control listener, so that
             the tracker's calls which change it need the admin token.
-        cache: None where policy has none.
+        cache: Gives the cache; None while policy has none.
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
     """
@@ -52,7 +52,7 @@ class ControlState:
     in_pod: bool
     version: str
     providers: Providers
-    cache: CacheLevels | None
+    cache: Callable[[], CacheLevels | None]
     holds: "Holds"
 
 

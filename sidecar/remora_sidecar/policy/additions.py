@@ -111,3 +111,11 @@ def _others(snapshot: PolicySnapshot) -> dict[str, Provider]:
     """Every provider that was not added at run time, intercepted or not."""
     known = (*ProviderRegistry.builtin(), *snapshot.registry)
     return {provider.name: provider for provider in known if not provider.run_time}
+
+
+def carried_over(old: PolicySnapshot, new: PolicySnapshot) -> PolicySnapshot:
+    """Give a changed policy the providers that were added before and may still be."""
+    for provider in old.added:
+        if addition_problem(provider, new, lambda _: True) is None:
+            new = new.with_added(provider)
+    return new
