@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import memory, profile, relay, speed, startup
+from bench import cached, memory, profile, relay, speed, startup
 from bench.cores import pin_this_process
 from bench.figure import Figure
 from bench.machine import CHECKOUT, machine, today, versions
@@ -19,6 +19,8 @@ Suite = Callable[[Bench, Scale], list[Figure]]
 
 SUITES: Mapping[str, Suite] = {
     "throughput": speed.throughput,
+    "kept": speed.kept,
+    "cached": cached.cached,
     "latency": speed.latency,
     "first-byte": speed.first_byte,
     "new-connections": speed.new_connections,

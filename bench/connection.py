@@ -1,6 +1,6 @@
 """A lean HTTP client on blocking or polled sockets: what puts load on the proxies.
 
-It writes prepared requests and looks for the end of each answer, no more, so that the client
+It writes prepared requests and looks for the end of each answer, little more, so that the client
 is never what a run measures. `Route` says how to get to the provider: directly or through a
 proxy, with a tunnel asked for once a connection.
 """
@@ -8,12 +8,11 @@ proxy, with a tunnel asked for once a connection.
 import re
 import socket
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bench.provider import CHAT_PATH, SERVER_NAME
+from bench.asking import OPENAI, head
 
 _READ_BYTES = 256 * 1024
 _TIMEOUT_S = 5.0
@@ -52,36 +51,6 @@ def trusting(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-def chat_request(question: str, *, stream: bool = False) -> bytes:
-    """Write a chat request of the size that agents send."""
-    prompt = "You are a careful marine biologist. Answer briefly, and name your sources. " * 16
-    options = ',"stream":true,"stream_options":{"include_usage":true}' if stream else ""
-    body = (
-        '{"model":"gpt-4o-mini","temperature":0.2,"messages":['
-        f'{{"role":"system","content":"{prompt}"}},{{"role":"user","content":"{question}"}}]'
-        f"{options}}}"
-    ).encode()
-    fields = {
-        "Host": SERVER_NAME,
-        "Accept": "application/json",
-        "User-Agent": "OpenAI/Python 1.99.9",
-        "Authorization": "Bearer sk-bench",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-    }
-    return _head("POST", CHAT_PATH, fields) + body
-
-
-def get_request(path: str, host: str) -> bytes:
-    """Write a request for something to download."""
-    return _head("GET", path, {"Host": host})
-
-
-def _head(method: str, target: str, fields: Mapping[str, str]) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
 class Connection:
     """One connection to the provider; `with` closes it."""
 
@@ -98,7 +67,7 @@ class Connection:
             if route.tunnel:
                 self._open_tunnel(route.tunnel)
             if route.tls is not None:
-                name = route.tunnel.rpartition(":")[0] or SERVER_NAME
+                name = route.tunnel.rpartition(":")[0] or OPENAI
                 self.socket = route.tls.wrap_socket(self.socket, server_hostname=name)
         except BaseException:
             self.socket.close()
@@ -108,7 +77,7 @@ class Connection:
         self._answer_bytes: int | None = None
 
     def _open_tunnel(self, authority: str) -> None:
-        self.socket.sendall(_head("CONNECT", authority, {"Host": authority}))
+        self.socket.sendall(head("CONNECT", authority, {"Host": authority}))
         answer = b""
         while b"\r\n\r\n" not in answer:
             if not (piece := self.socket.recv(4096)):
@@ -170,6 +139,11 @@ class Connection:
     def drop_content(self) -> None:
         """Forget what was read of an endless answer, to stay small."""
         del self._buffer[self._head_bytes :]
+
+    def expect(self, what: bytes) -> None:
+        """Check the answer that was read; raises UnexpectedAnswerError if this is not in it."""
+        if what not in self._buffer:
+            raise UnexpectedAnswerError(bytes(self._buffer[:600]).decode("latin-1"))
 
     def discard(self, count: int) -> None:
         """Read so many bytes more, keeping none."""

@@ -4,9 +4,11 @@ import contextlib
 import selectors
 import ssl
 import time
+from dataclasses import replace
 
-from bench import load
-from bench.connection import Connection, Route, chat_request
+from bench import asking, load
+from bench.asking import AT_ONCE, ENDLESS, numbered
+from bench.connection import Connection, Route
 from bench.figure import Better, Figure, Target
 from bench.process import resident_mb
 from bench.scale import Scale
@@ -57,7 +59,8 @@ def _flat(steps: list[float], calls: int) -> Figure:
         rounds={"remora": steps},
         verdict=steps[-1] - steps[0],
         verdict_unit=" MB",
-        note=f"warm after {calls // _WARM_SHARE:,} calls",
+        note=f"warm after {calls // _WARM_SHARE:,} calls; chat, responses, messages and "
+        "generateContent, whole and streamed, cached and not",
     )
 
 
@@ -72,7 +75,8 @@ def _with_open_streams(side: Side) -> float:
 
 def _endless(route: Route) -> Connection:
     connection = Connection(route)
-    connection.send(chat_request("[[endless]] Tell me everything about the sea.", stream=True))
+    ask = asking.chat(numbered(f"{ENDLESS} Tell me everything about the sea."), stream=True)
+    connection.send(ask.written())
     connection.read_first_content()
     connection.socket.setblocking(False)
     return connection
@@ -89,9 +93,40 @@ def _read_all(selector: selectors.BaseSelector, seconds: float) -> None:
 
 def _over_calls(side: Side, calls: int) -> list[float]:
     warm = calls // _WARM_SHARE
-    load.make_calls(side.route, connections=16, count=warm)
+    load.make_mixed_calls(_mix(side), warm)
     found = [resident_mb(side.pid)]
     for _ in range(_STEPS):
-        load.make_calls(side.route, connections=16, count=(calls - warm) // _STEPS)
+        load.make_mixed_calls(_mix(side), (calls - warm) // _STEPS)
         found.append(resident_mb(side.pid))
     return found
+
+
+def _mix(side: Side) -> load.Clients:
+    """Several dialects, whole and streamed; kept, kept anew, from the cache, and not kept."""
+    question = f"What do remoras eat? {AT_ONCE}"
+    anew, away = {"Cache-Control": "no-cache"}, {"Cache-Control": "no-store"}
+    hit = replace(asking.chat(question), expected=b"remora-cache: hit")
+    openai = (
+        asking.chat(question, headers=anew),
+        hit,
+        asking.chat(numbered(AT_ONCE), stream=True, headers=away),
+        asking.responses(question, headers=anew),
+        asking.chat(numbered(AT_ONCE), headers=away),
+        hit,
+        asking.responses(numbered(AT_ONCE), headers=away),
+    )
+    anthropic = [
+        asking.messages(question, headers=anew),
+        asking.messages(numbered(AT_ONCE), headers=away),
+        asking.messages(question),
+    ]
+    gemini = [
+        asking.gemini(question, headers=anew),
+        asking.gemini(numbered(AT_ONCE), headers=away),
+        asking.gemini(question),
+    ]
+    return [
+        *[(side.to(asking.OPENAI), openai)] * 8,
+        *[(side.to(asking.ANTHROPIC), anthropic)] * 4,
+        *[(side.to(asking.GOOGLE), gemini)] * 4,
+    ]

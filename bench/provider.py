@@ -9,58 +9,28 @@ import json
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
+from bench.asking import (
+    AT_ONCE,
+    CHAT_PATH,
+    ENDLESS,
+    GEMINI_PATH,
+    HOSTS,
+    MESSAGES_PATH,
+    RESPONSES_PATH,
+)
+from bench.samples import CHAT_JSON, EVENTS, chat_event
 from remora.testing.double import ProviderDouble
 from remora.testing.double_answer import Answer, Framing, Repeated, json_answer
 from remora.testing.double_request import ReceivedRequest
 
-SERVER_NAME = "api.openai.com"
-CHAT_PATH = "/v1/chat/completions"
-_EVENTS = 10
+LOCAL_NAME = "localhost"
+"""The double's name for clients that can't be told to dial another address."""
 _PAUSE_S = 0.002
-_WORDS = "Remoras hold on to sharks by a disc on their head, and let themselves be carried. " * 6
-
-
-def _common(kind: str) -> dict[str, object]:
-    return {
-        "id": "chatcmpl-C1oVqBb4mN7xTgR2sYpLdKe5",
-        "object": kind,
-        "created": 1767225600,
-        "model": "gpt-4o-mini-2024-07-18",
-        "service_tier": "default",
-        "system_fingerprint": "fp_560af6e559",
-    }
-
-
-_USAGE = {
-    "prompt_tokens": 412,
-    "completion_tokens": 118,
-    "total_tokens": 530,
-    "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-    "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-}
-
-
-def _whole() -> Answer:
-    message: dict[str, object] = {
-        "role": "assistant",
-        "content": _WORDS,
-        "refusal": None,
-        "annotations": [],
-    }
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    answer = _common("chat.completion") | {"choices": [choice], "usage": _USAGE}
-    headers = (("x-request-id", "req_0d1f2a"), ("openai-processing-ms", "412"))
-    return json_answer(json.dumps(answer).encode(), headers=headers)
-
-
-def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    chunk = _common("chat.completion.chunk") | {"usage": None, "choices": [choice]}
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
 def _streamed(body: bytes | Repeated) -> Answer:
@@ -68,26 +38,38 @@ def _streamed(body: bytes | Repeated) -> Answer:
     return Answer(headers=headers, body=body, framing=Framing.CHUNKED)
 
 
-def _stream() -> Answer:
-    words = [_event({"content": "remora "}) for _ in range(_EVENTS)]
-    usage = _common("chat.completion.chunk") | {"choices": [], "usage": _USAGE}
-    end = [_event({}, "stop"), b"data: " + json.dumps(usage).encode() + b"\n\ndata: [DONE]\n\n"]
-    events = [_event({"role": "assistant"}), *words, *end]
+def _spoken(events: Sequence[bytes]) -> Answer:
     # One event a chunk and a pause between them, as models speak: a first byte is then one.
     cuts = tuple(accumulate(len(event) for event in events))
     return replace(_streamed(b"".join(events)), cuts=cuts, between_chunks_s=_PAUSE_S)
 
 
-_WHOLE = _whole()
-_STREAM = _stream()
-_ENDLESS = replace(_streamed(Repeated(_event({"content": "on and "}))), between_chunks_s=0.25)
+_HEADERS = (("x-request-id", "req_0d1f2a"), ("openai-processing-ms", "412"))
+_WHOLE = json_answer(CHAT_JSON, headers=_HEADERS)
+_ENDLESS = replace(_streamed(Repeated(chat_event({"content": "on and "}))), between_chunks_s=0.25)
+
+
+def _streams(dialect: str) -> Callable[[ReceivedRequest], Answer]:
+    spoken, at_once = _spoken(EVENTS[dialect]), _streamed(b"".join(EVENTS[dialect]))
+    return lambda request: at_once if AT_ONCE.encode() in request.body else spoken
+
+
+_chat_stream = _streams("openai-chat")
 
 
 def answer(request: ReceivedRequest) -> Answer:
-    """Choose by what the body asks for."""
+    """Choose the answer to a chat call by what its body asks for."""
     if b'"stream":true' not in request.body:
         return _WHOLE
-    return _ENDLESS if b"[[endless]]" in request.body else _STREAM
+    return _ENDLESS if ENDLESS.encode() in request.body else _chat_stream(request)
+
+
+def add_answers(double: ProviderDouble) -> None:
+    """Let a double answer all that the bench asks for."""
+    double.route("POST", CHAT_PATH, answer)
+    double.route("POST", RESPONSES_PATH, _streams("openai-responses"))
+    double.route("POST", MESSAGES_PATH, _streams("anthropic-messages"))
+    double.route("POST", GEMINI_PATH, _streams("gemini-generate"))
 
 
 async def serve(ca_file: Path, listener: socket.socket) -> None:
@@ -95,8 +77,8 @@ async def serve(ca_file: Path, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    double = ProviderDouble(names=[SERVER_NAME], hosts=(), keep_requests=False)
-    double.route("POST", CHAT_PATH, answer)
+    double = ProviderDouble(names=[*HOSTS, LOCAL_NAME], hosts=(), keep_requests=False)
+    add_answers(double)
     ca_file.write_text(double.ca_pem)  # noqa: ASYNC240 - before anything is served
     async with double:
         await double.listen_on(listener)

@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from bench.connection import Connection, Route, get_request, parse_address
+from bench.asking import download
+from bench.connection import Connection, Route, parse_address
 from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
 from bench.figure import Better, Figure, Target, interleaved, median_ratio, medians
 from bench.process import cpu_seconds
@@ -24,7 +25,7 @@ def download_mb_per_s(route: Route, size: int) -> float:
     """Download so many bytes once; returns MB (10^6 bytes) per second."""
     with Connection(route) as connection:
         begun = time.perf_counter()
-        connection.send(get_request(f"/bytes/{size}", RELAYED))
+        connection.send(download(f"/bytes/{size}", RELAYED))
         connection.discard(connection.read_download_head())
         return size / 1e6 / (time.perf_counter() - begun)
 

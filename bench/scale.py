@@ -28,7 +28,7 @@ FULL = Scale(
     rounds=9,
     seconds=3.0,
     calls=600,
-    flat_calls=50_000,
+    flat_calls=100_000,
     bulk_bytes=1 << 30,
     shaped_bytes=250_000_000,
 )

@@ -6,18 +6,27 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.asking import OPENAI
 from bench.connection import Route, parse_address, trusting
 from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
-from bench.provider import SERVER_NAME
 from remora.testing.server_process import ServerProcess, part_command
 from remora.trust import CA_FILE
 
-AUTHORITY = f"{SERVER_NAME}:443"
+AUTHORITY = f"{OPENAI}:443"
 RELAYED = "download.example:80"
 """A host that is no provider's."""
+
+POLICY = """\
+apiVersion: remora.dev/v1alpha1
+kind: LLMPolicy
+metadata: {name: bench}
+spec:
+  cache: {mode: readwrite, ttl: 24h, maxSize: 256Mi}
+"""
+"""Of all measured sidecars: the cache is on, so that each call is looked up and kept."""
 
 
 def clean_environment() -> dict[str, str]:
@@ -41,6 +50,10 @@ class Side:
     route: Route
     pid: int = 0
     process: ServerProcess | None = None
+
+    def to(self, host: str) -> Route:
+        """The way to another provider."""
+        return replace(self.route, tunnel=f"{host}:443") if self.route.tunnel else self.route
 
 
 class Bench:
@@ -103,27 +116,33 @@ class Bench:
         """The mitmdump that paired measurements share."""
         return self.fresh_stock()
 
-    def fresh_sidecar(self, command: Sequence[str] = ()) -> Side:
-        """Start a sidecar in explicit mode, which records, spools and reports.
+    def fresh_sidecar(
+        self, command: Sequence[str] = (), *, address: str = "", ca_file: Path | None = None
+    ) -> Side:
+        """Start a sidecar in explicit mode, which caches, records, spools and reports.
 
         Args:
             command: What to run instead of `remora sidecar`.
+            address: Of a provider of its own, as ``host:port``.
+            ca_file: The root of that.
         """
         folder = self._fresh("sidecar")
-        settings = sidecar_settings(folder, self.provider_ca, f"::{self.address}", self.aggregator)
+        connect_to = f"::{address or self.address}"
+        settings = sidecar_settings(
+            folder, ca_file or self.provider_ca, connect_to, self.aggregator
+        )
         command = command or part_command("sidecar", "--ready-json")
         started = self._server("sidecar", command, settings, PROXY_CORE)
         tls = trusting(Path(started.ready["trust_dir"]) / CA_FILE)
         route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
         return Side("remora", route, started.pid, started)
 
-    def fresh_stock(self) -> Side:
-        """Start mitmdump with the addon."""
+    def fresh_stock(self, addon: str = "stock_addon") -> Side:
+        """Start mitmdump with an addon: one of the modules here."""
         folder = self._fresh("stock")
-        settings = {"BENCH_PROVIDER": self.address, "BENCH_SERVER_NAME": SERVER_NAME}
-        started = self._server(
-            "mitmdump", stock_command(folder, self.provider_ca), settings, PROXY_CORE
-        )
+        settings = {"BENCH_PROVIDER": self.address, "BENCH_SERVER_NAME": OPENAI}
+        command = stock_command(folder, self.provider_ca, addon)
+        started = self._server("mitmdump", command, settings, PROXY_CORE)
         tls = trusting(folder / "mitmproxy-ca-cert.pem")
         route = Route(parse_address(started.ready["proxy"]), AUTHORITY, tls)
         return Side("stock", route, started.pid, started)
@@ -133,7 +152,11 @@ def sidecar_settings(
     folder: Path, provider_ca: Path, connect_to: str, aggregator: str
 ) -> dict[str, str]:
     """The environment of a sidecar that reaches nothing but the provider double."""
+    folder.mkdir(exist_ok=True)
+    policy = folder / "bench-policy.yaml"
+    policy.write_text(POLICY)
     return {
+        "REMORA_POLICY": str(policy),
         "REMORA_MODE": "explicit",
         "REMORA_LISTEN": "127.0.0.1:0",
         "REMORA_CONTROL_LISTEN": "127.0.0.1:0",
@@ -146,7 +169,7 @@ def sidecar_settings(
     }
 
 
-def stock_command(folder: Path, provider_ca: Path) -> list[str]:
+def stock_command(folder: Path, provider_ca: Path, addon: str) -> list[str]:
     """The command line of stock mitmdump, with the options of a fair run."""
     options = {
         "confdir": folder,
@@ -156,7 +179,7 @@ def stock_command(folder: Path, provider_ca: Path) -> list[str]:
     }
     command = [str(Path(sys.executable).with_name("mitmdump")), "--quiet"]
     command += ["--listen-host", "127.0.0.1", "--listen-port", "0"]
-    command += ["--scripts", str(Path(__file__).with_name("stock_addon.py"))]
+    command += ["--scripts", str(Path(__file__).with_name(f"{addon}.py"))]
     for name, value in options.items():
         command += ["--set", f"{name}={value}"]
     return command

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from bench import load
-from bench.connection import Connection, Route, UnexpectedAnswerError, get_request, trusting
-from bench.provider import CHAT_PATH, answer
+from bench import asking, load
+from bench.connection import Connection, Route, UnexpectedAnswerError, trusting
+from bench.provider import add_answers
 from bench.relay import download_mb_per_s
 
 from remora.testing.double import ProviderDouble
@@ -16,7 +16,7 @@ from remora.testing.double_answer import Answer, Fault, FaultKind
 @pytest.fixture
 async def double() -> AsyncIterator[ProviderDouble]:
     async with ProviderDouble() as running:
-        running.route("POST", CHAT_PATH, answer)
+        add_answers(running)
         yield running
 
 
@@ -75,4 +75,6 @@ async def test_a_failing_client_thread_is_raised(double, route):
 
 
 def test_requests_name_their_host():
-    assert get_request("/bytes/1", "a.example").startswith(b"GET /bytes/1 HTTP/1.1\r\nHost: a.ex")
+    assert asking.download("/bytes/1", "a.example").startswith(
+        b"GET /bytes/1 HTTP/1.1\r\nHost: a.ex"
+    )
