@@ -16,7 +16,7 @@ def _why_no_namespaces() -> str:
     return why_not()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def namespaces_work(_why_no_namespaces: str) -> None:
     """Skip, with the reason, where no network namespaces can be made."""
     if _why_no_namespaces:

@@ -30,7 +30,12 @@ kind: LLMProvider
 metadata: {name: internal-vllm}
 spec: {hosts: [vllm.example.net], ports: [8000], tls: false, dialects: [openai-chat]}
 """
-HOSTS = {**DEFAULT_HOSTS, "vllm.example.net": ("203.0.113.80", "2001:db8:10::80")}
+HOSTS = {
+    **DEFAULT_HOSTS,
+    "generativelanguage.googleapis.com": ("203.0.113.30", "2001:db8:10::30"),
+    "bedrock-runtime.us-east-1.amazonaws.com": ("203.0.113.40", "2001:db8:10::40"),
+    "vllm.example.net": ("203.0.113.80", "2001:db8:10::80"),
+}
 
 
 def remora(*arguments: str) -> list[str]:
@@ -144,8 +149,8 @@ class PodStage:
 StagePod = Callable[..., AbstractAsyncContextManager[PodStage]]
 
 
-@pytest.fixture
-def stage_pod(namespaces_work: None, tmp_path: Path) -> StagePod:
+@pytest.fixture(scope="session")
+def stage_pod(namespaces_work: None, tmp_path_factory: pytest.TempPathFactory) -> StagePod:
     """Give what sets up a pod with its sidecar; settings are given as variables.
 
     ``family`` leaves the names only their IPv4 (0) or IPv6 (1) addresses.
@@ -165,12 +170,13 @@ def stage_pod(namespaces_work: None, tmp_path: Path) -> StagePod:
         }
         async with AsyncExitStack() as stack:
             made = stack.enter_context(simulated_network(hosts))
-            double = ProviderDouble(names=["api.openai.com", "example.org"])
+            double = ProviderDouble(names=sorted(HOSTS))
             stack.push_async_callback(double.aclose)
             await double.listen_on(
                 *(made.internet.listen(host, port) for host in EVERYWHERE for port in ports)
             )
-            stage = PodStage(made, tmp_path, double, policy, settings)
+            folder = tmp_path_factory.mktemp("pod")
+            stage = PodStage(made, folder, double, policy, settings)
             stack.push_async_callback(asyncio.to_thread, stage.stop)
             await asyncio.to_thread(stage.start)
             yield stage
