@@ -20,6 +20,7 @@ from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.request_body import HeldBody
 from remora_sidecar.engine.upstream import Answer, AnswerContent
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
+from remora_sidecar.model.signature import is_signed
 
 _KEPT_REFUSALS = 4096
 _REFUSAL_BYTES = 64 * 1024
@@ -51,7 +52,8 @@ class UsageAsking:
         if dialect.name != openai_chat.NAME or not provider.takes_include_usage:
             return None
         key = (head.host, request.model)
-        if key in self._refusals or header(head.headers, b"content-encoding") is not None:
+        is_sealed = header(head.headers, b"content-encoding") is not None or is_signed(head.headers)
+        if key in self._refusals or is_sealed:
             return None
         changed = asking_for_usage(body)
         return AskedUsage(self, key, changed) if changed is not None else None

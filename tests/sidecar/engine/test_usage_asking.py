@@ -68,6 +68,19 @@ async def test_other_requests_go_out_as_they_came(carrying, body):
     assert answer.body == GIVEN
 
 
+@pytest.mark.parametrize(
+    "field",
+    [("X-Amz-Content-Sha256", "0" * 64), ("Content-Encoding", "gzip")],
+    ids=["signed", "compressed"],
+)
+async def test_a_body_that_can_not_be_changed_goes_out_as_it_came(carrying, field):
+    carrying.double.script(Answer(headers=STREAM, body=SEEN))
+    agent = await carrying.agent()
+    body = gzip.compress(ASKED) if field[1] == "gzip" else ASKED
+    await agent.ask("POST", CHAT, [("Host", "api.openai.com"), field], body)
+    assert carrying.double.requests[-1].body == body
+
+
 async def test_a_provider_that_does_not_take_the_option_is_not_asked(carry):
     async with carry(double={"names": ["api.perplexity.ai"]}) as carrying:
         carrying.double.script(Answer(headers=STREAM, body=SEEN))
