@@ -6,9 +6,9 @@ DESIGN rule 6: whole, successful answers only. The engine asks `before` a call i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from types import MappingProxyType
 
+from remora.records import CacheVerdict
 from remora_sidecar.cache.directives import Directives
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
 from remora_sidecar.dialects.json_values import parse_json
@@ -42,39 +42,19 @@ that changes: a running answer, a conversation that grows, other people's server
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
-class Outcome(Enum):
-    """What the cache did for a call."""
-
-    HIT = "hit"
-    MISS = "miss"
-    BYPASS = "bypass"
+HIT, MISS, BYPASS = "hit", "miss", "bypass"
+"""Results of a `CacheVerdict`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheVerdict:
-    """What the cache did and why: for the record, the receipt and ``remora-cache``.
+def verdict_field(verdict: CacheVerdict) -> bytes:
+    """Write ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``.
 
-    Attributes:
-        outcome: What it did.
-        reason: One word why; empty where the outcome says all.
-        age_s: Whole seconds since a hit's answer was stored.
+    Reasons of more than a word are for the record alone.
     """
-
-    outcome: Outcome
-    reason: str = ""
-    age_s: int | None = None
-
-    @classmethod
-    def hit(cls, age_s: float) -> "CacheVerdict":
-        """Answered from the cache."""
-        return cls(Outcome.HIT, age_s=max(0, int(age_s)))
-
-    @property
-    def header(self) -> str:
-        """Value of ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``."""
-        age = "" if self.age_s is None else f"; age={self.age_s}"
-        reason = f"; reason={self.reason}" if self.reason else ""
-        return f"{self.outcome.value}{age}{reason}"
+    age = "" if verdict.age_s is None else f"; age={max(0, int(verdict.age_s))}"
+    is_word = verdict.reason and " " not in verdict.reason
+    reason = f"; reason={verdict.reason}" if is_word else ""
+    return f"{verdict.result}{age}{reason}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +95,7 @@ class Plan:
     @property
     def unanswered(self) -> CacheVerdict:
         """The verdict of a call that the cache did not answer."""
-        return CacheVerdict(Outcome.MISS if self.look_up else Outcome.BYPASS, self.reason)
+        return CacheVerdict(MISS if self.look_up else BYPASS, self.reason)
 
 
 def before(

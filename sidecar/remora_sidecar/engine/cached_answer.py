@@ -10,6 +10,7 @@ from dataclasses import replace
 from remora.errors import UpstreamError
 from remora.records import CacheVerdict, CallRecord, EndReason
 from remora_sidecar.cache.entry import CachedAnswer, CachedFacts
+from remora_sidecar.cache.rules import HIT
 from remora_sidecar.dialects.base import AnswerFacts, Completeness
 from remora_sidecar.engine.agent_side import AgentSide
 from remora_sidecar.engine.answer_sink import AnswerStart
@@ -98,7 +99,7 @@ class CachedCarriage:
             if leader.record is not None and not _is_good(leader.record):
                 return False
             reason = f"shared with call {leader.call_id}"
-            self._seen.cache = CacheVerdict("hit", reason, age_s=0.0)
+            self._seen.cache = CacheVerdict(HIT, reason, age_s=0.0)
             self._begin(start)
             await self._deliver(flight, reader, start)
             return True
@@ -164,7 +165,7 @@ class CachedCarriage:
     async def _replay(self, answer: CachedAnswer) -> None:
         age_s = max(0.0, answer.age_s(self._parts.clock.now_unix_ns()))
         latency_s = answer.facts.latency_s
-        self._seen.cache = CacheVerdict("hit", age_s=age_s, original_latency_s=latency_s)
+        self._seen.cache = CacheVerdict(HIT, age_s=age_s, original_latency_s=latency_s)
         start = _start(answer, stream=self._seen.request.stream)
         self._begin(start)
         self._agent.begin(start)

@@ -53,8 +53,7 @@ class CachePlan:
     @property
     def unanswered(self) -> CacheVerdict:
         """The verdict of a call that the cache does not answer."""
-        verdict = self.plan.unanswered
-        return CacheVerdict(verdict.outcome.value, verdict.reason)
+        return self.plan.unanswered
 
 
 class Caching:
@@ -170,17 +169,6 @@ class Caching:
         )
         policy = plan.policy
         await self.levels.put(plan.key, answer, now_unix_ns, policy.ttl_s, Scope(policy.scope))
-
-
-def cache_field(verdict: CacheVerdict) -> bytes:
-    """Write the value of ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``.
-
-    Reasons that are more than a word are for the record alone.
-    """
-    age = "" if verdict.age_s is None else f"; age={int(verdict.age_s)}"
-    is_word = verdict.reason and " " not in verdict.reason
-    reason = f"; reason={verdict.reason}" if is_word else ""
-    return f"{verdict.result}{age}{reason}".encode()
 
 
 def _kept_facts(facts: AnswerFacts, latency_s: float, ttft_s: float | None) -> CachedFacts:

@@ -9,13 +9,13 @@ from remora.errors import UpstreamError
 from remora.ids import new_call_id
 from remora.providers import Provider
 from remora.records import Attribution, CallError, EndReason
+from remora_sidecar.cache.rules import verdict_field
 from remora_sidecar.dialects.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
 from remora_sidecar.engine.attempts import BROKEN_BODY, Attempts
 from remora_sidecar.engine.attribution import attribute
 from remora_sidecar.engine.cached_answer import CachedCarriage
-from remora_sidecar.engine.caching import cache_field
 from remora_sidecar.engine.conversation import TunnelWatch
 from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.headers import RawHeaders, end_to_end, without_ours
@@ -218,7 +218,7 @@ class Call:
             (b"remora-overhead-ms", b"%.3f" % (seen.overhead_s * 1000)),
         ]
         if seen.cache is not None:
-            fields.append((b"remora-cache", cache_field(seen.cache)))
+            fields.append((b"remora-cache", verdict_field(seen.cache)))
         return fields
 
     def _no_answer(self, error: UpstreamError) -> None:

@@ -2,16 +2,17 @@ import json
 
 import pytest
 
-from remora.records import CallError
+from remora.records import CacheVerdict, CallError
 from remora_sidecar.cache.directives import Directives
 from remora_sidecar.cache.rules import (
+    BYPASS,
+    HIT,
     CacheRules,
-    CacheVerdict,
-    Outcome,
     Plan,
     after,
     before,
     kept_headers,
+    verdict_field,
 )
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
 
@@ -46,7 +47,7 @@ def test_some_calls_pass_the_cache_by(rules, request_, reason):
     plan = planned(rules, request_)
 
     assert (plan.look_up, plan.store, plan.reason) == (False, False, reason)
-    assert plan.unanswered == CacheVerdict(Outcome.BYPASS, reason)
+    assert plan.unanswered == CacheVerdict(BYPASS, reason)
 
 
 def test_samples_are_cached_where_policy_says_so():
@@ -122,7 +123,7 @@ def test_the_request_may_say_otherwise(directives, plan, said):
 
     assert (found.look_up, found.store, found.reason) == plan
     assert (found.max_age_s, found.only_cached) == (directives.max_age_s, directives.only_if_cached)
-    assert found.unanswered.header == said
+    assert verdict_field(found.unanswered) == said.encode()
 
 
 def test_who_wants_only_what_is_cached_is_told_so_even_where_nothing_can_be():
@@ -159,8 +160,8 @@ def test_no_other_answer_is(changes, reason):
 
 
 def test_a_hit_tells_its_age():
-    assert CacheVerdict.hit(12.9).header == "hit; age=12"
-    assert CacheVerdict.hit(-3).header == "hit; age=0"
+    assert verdict_field(CacheVerdict(HIT, age_s=12.9)) == b"hit; age=12"
+    assert verdict_field(CacheVerdict(HIT, age_s=-3)) == b"hit; age=0"
 
 
 def test_of_the_header_only_what_is_of_the_answer_is_kept():
