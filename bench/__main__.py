@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import cached, memory, profile, relay, speed, startup
+from bench import cached, memory, profile, relay, speed, startup, streams
 from bench.cores import pin_this_process
 from bench.figure import Figure
 from bench.machine import CHECKOUT, machine, today, versions
@@ -23,6 +23,7 @@ SUITES: Mapping[str, Suite] = {
     "cached": cached.cached,
     "latency": speed.latency,
     "first-byte": speed.first_byte,
+    "streams": streams.streams,
     "new-connections": speed.new_connections,
     "memory": memory.memory,
     "relay": relay.relay,
@@ -52,19 +53,21 @@ def main(context: click.Context, *, only: tuple[str, ...], quick: bool) -> None:
 
 @main.command(name="profile")
 @click.option("--quick", is_flag=True, help="Fewer calls; nothing is written.")
-def profile_command(*, quick: bool) -> None:
+@click.option("--of", type=click.Choice(list(profile.KINDS)), default="plain", show_default=True)
+def profile_command(*, quick: bool, of: str) -> None:
     """Say where the CPU time of a call goes, room by room.
 
-    Writes bench/results/profile.json and the table in docs/performance.md.
+    Of plain calls it writes bench/results/profile.json and the table in docs/performance.md;
+    others are only printed.
     """
     pin_this_process()
     with tempfile.TemporaryDirectory() as folder, started_bench(Path(folder)) as bench:
-        found = profile.profile(bench, 3_000 if quick else 30_000)
+        found = profile.profile(bench, 3_000 if quick else 30_000, profile.KINDS[of])
     table = profile.as_markdown(found, today())
     click.echo(table)
     for function, share in found.functions.items():
         click.echo(f"{share:7.1%}  {function}", err=True)
-    if not quick:
+    if not quick and of == "plain":
         profile.write(found, today(), RESULTS)
         page = CHECKOUT / "docs" / "performance.md"
         page.write_text(between_markers(page.read_text(), "profile", table))

@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
-from bench import load
+from bench import asking, load
+from bench.asking import AT_ONCE, Ask
 from bench.process import cpu_seconds, cpu_seconds_by_thread
 from bench.report import number
 from bench.servers import Bench, Side
@@ -35,14 +37,26 @@ class Profile:
     functions: Mapping[str, float]
 
 
-def profile(bench: Bench, calls: int) -> Profile:
+KINDS: Mapping[str, Ask] = MappingProxyType(
+    {
+        "plain": load.PLAIN,
+        "kept": load.KEPT,
+        "cached": replace(asking.chat("Known?"), expected=b"remora-cache: "),
+        "stream": asking.chat(asking.numbered(AT_ONCE), stream=True, temperature=0.2),
+    }
+)
+"""What calls can be sampled: as agents make them; looked for in the cache and kept; answered
+from it; streams of a dozen events."""
+
+
+def profile(bench: Bench, calls: int, ask: Ask = load.PLAIN) -> Profile:
     """Make calls through a sidecar that samples itself."""
     out = bench.folder / "samples.json"
     command = [sys.executable, "-m", "bench.sampled_sidecar", str(out)]
     side = bench.fresh_sidecar(command)
-    load.make_calls(side.route, connections=_CONNECTIONS, count=calls // 10)
+    load.make_calls(side.route, ask, connections=_CONNECTIONS, count=calls // 10)
     os.kill(side.pid, signal.SIGUSR2)
-    total, main_share = _spent(side, calls)
+    total, main_share = _spent(side, ask, calls)
     assert side.process is not None
     side.process.stop()
     counts = json.loads(out.read_text())
@@ -54,10 +68,10 @@ def profile(bench: Bench, calls: int) -> Profile:
     )
 
 
-def _spent(side: Side, calls: int) -> tuple[float, float]:
+def _spent(side: Side, ask: Ask, calls: int) -> tuple[float, float]:
     """Make the calls; returns all CPU seconds and the main thread's share of them."""
     before, main_before = cpu_seconds(side.pid), cpu_seconds_by_thread(side.pid)[side.pid]
-    load.make_calls(side.route, connections=_CONNECTIONS, count=calls)
+    load.make_calls(side.route, ask, connections=_CONNECTIONS, count=calls)
     total = cpu_seconds(side.pid) - before
     return total, (cpu_seconds_by_thread(side.pid)[side.pid] - main_before) / total
 

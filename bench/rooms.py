@@ -14,6 +14,7 @@ ROOMS: tuple[tuple[str, str], ...] = (
     ("remora_sidecar.engine", "engine"),
     ("remora_sidecar.dialects", "dialects"),
     ("remora_sidecar.policy", "policy"),
+    ("remora_sidecar.cache", "cache"),
     ("remora_sidecar.spool", "spool and reports"),
     ("remora.record_wire", "spool and reports"),
     ("remora_proto", "spool and reports"),
