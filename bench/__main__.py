@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import cached, memory, profile, relay, speed, startup, streams
+from bench import cached, dialect_cost, memory, profile, relay, speed, startup, streams
 from bench.cores import pin_this_process
 from bench.figure import Figure
 from bench.machine import CHECKOUT, machine, today, versions
@@ -24,6 +24,7 @@ SUITES: Mapping[str, Suite] = {
     "latency": speed.latency,
     "first-byte": speed.first_byte,
     "streams": streams.streams,
+    "dialects": dialect_cost.dialect_cost,
     "new-connections": speed.new_connections,
     "memory": memory.memory,
     "relay": relay.relay,
