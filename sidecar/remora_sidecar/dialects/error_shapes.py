@@ -26,6 +26,17 @@ _ANTHROPIC_TYPES: Mapping[int, str] = MappingProxyType(
         504: "timeout_error",
     }
 )
+_AWS_EXCEPTIONS: Mapping[int, tuple[int, str]] = MappingProxyType(
+    {
+        401: (403, "AccessDeniedException"),
+        402: (400, "ServiceQuotaExceededException"),
+        403: (403, "AccessDeniedException"),
+        404: (404, "ResourceNotFoundException"),
+        429: (400, "ServiceQuotaExceededException"),
+    }
+)
+"""Bedrock's own statuses and names; it answers keys that it does not know with 403."""
+
 _GOOGLE_STATUSES: Mapping[int, str] = MappingProxyType(
     {
         400: "INVALID_ARGUMENT",
@@ -101,20 +112,20 @@ def google_error(refusal: Refusal, call_id: str) -> ErrorAnswer:
 
 def aws_error(refusal: Refusal, call_id: str) -> ErrorAnswer:
     """Bedrock's shape: the exception's name in a header; docs.aws.amazon.com, "CommonErrors"."""
-    status, name = _aws_exception(refusal.status)
+    status, name = _aws_exception(refusal)
     headers = [(b"x-amzn-ErrorType", name.encode())]
     content = {"message": _message(refusal), "code": refusal.code}
     return _answer(refusal, call_id, content, status=status, headers=headers)
 
 
-def _aws_exception(status: int) -> tuple[int, str]:
-    if status in (402, 429):
-        return 400, "ServiceQuotaExceededException"
-    if status == 403:
-        return 403, "AccessDeniedException"
+def _aws_exception(refusal: Refusal) -> tuple[int, str]:
+    """Name the exception; SDKs try throttled calls again by themselves, but no used-up quota."""
+    status = refusal.status
+    if status == 429 and refusal.retry:
+        return 429, "ThrottlingException"
     if status >= 500:
         return status, "ServiceUnavailableException"
-    return status, "ValidationException"
+    return _AWS_EXCEPTIONS.get(status, (status, "ValidationException"))
 
 
 def cohere_error(refusal: Refusal, call_id: str) -> ErrorAnswer:

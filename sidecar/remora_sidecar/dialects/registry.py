@@ -6,6 +6,7 @@ from types import MappingProxyType
 from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
 from remora_sidecar.dialects.base import ConversationDialect, Dialect
 from remora_sidecar.dialects.bedrock_converse import BedrockConverse
+from remora_sidecar.dialects.bedrock_invoke import BedrockInvoke
 from remora_sidecar.dialects.cohere_chat import CohereChat
 from remora_sidecar.dialects.gemini_generate import GeminiGenerate
 from remora_sidecar.dialects.ollama_chat import OllamaChat
@@ -27,7 +28,7 @@ UNKNOWN: Dialect = Unknown()
 _ALL: tuple[Dialect, ...] = (
     OpenAIChat(), OpenAIResponses(), AnthropicMessages(), OpenAIRealtime(),
     OpenAICompletions(), OpenAIEmbeddings(), OpenAIImages(), OpenAIAudio(), OpenAIModerations(),
-    CohereChat(), OllamaChat(), GeminiGenerate(), BedrockConverse(),
+    CohereChat(), OllamaChat(), GeminiGenerate(), BedrockConverse(), BedrockInvoke(),
 )  # fmt: skip
 _CONVERSATIONS: tuple[ConversationDialect, ...] = (OpenAIRealtime(), OpenAIResponsesWebSocket())
 
