@@ -62,6 +62,7 @@ class CachedFacts:
         usage: What the original call used; a hit uses nothing.
         usage_problem: Why usage is missing, where the operation states it.
         service_tier: The tier that the original call was served at.
+        cost_usd: Of the original call, a decimal; empty where its price is unknown.
         latency_s: Of the original call.
         ttft_s: Of the original call, to the first output.
     """
@@ -73,6 +74,7 @@ class CachedFacts:
     usage: Usage | None = None
     usage_problem: str = ""
     service_tier: str = ""
+    cost_usd: str = ""
     latency_s: float = 0.0
     ttft_s: float | None = None
 

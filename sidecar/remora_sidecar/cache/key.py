@@ -9,7 +9,9 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from remora_sidecar.cache.canonical import canonical_body
 from remora_sidecar.cache.credential import (
@@ -27,6 +29,8 @@ _FORMAT = b"remora cache key 1"
 """Changes whenever the same call gets another key, so that old entries are just never found."""
 
 POD_ONLY = "pod:"
+
+_KEPT_HEADS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +73,51 @@ def cache_key(parts: CacheKeyParts) -> str:
     It may not where the call names its credential without proving it by a secret (SigV4 with a
     lasting key): another pod could name the same.
     """
-    rules = harmless(parts.provider, parts.dialect)
-    counted = _counted(parts.headers, rules)
-    parameters = parts.query.split("&") if parts.query else []
+    head = _Head(
+        parts.namespace, parts.provider, parts.authority, parts.method, parts.path, parts.query,
+        parts.dialect, parts.sent_model, parts.stream, tuple(parts.headers), parts.secret,
+    )  # fmt: skip
+    begun, mark = _begun(head)
+    digest = begun.copy()
+    form, body = _body(parts.body, harmless(parts.provider, parts.dialect))
+    digest.update(form)
+    digest.update(body)
+    return f"{mark}{digest.hexdigest()}"
+
+
+class _Head(NamedTuple):
+    """All of a call but its body."""
+
+    namespace: str
+    provider: str
+    authority: str
+    method: str
+    path: str
+    query: str
+    dialect: str
+    sent_model: str
+    stream: bool
+    headers: tuple[tuple[bytes, bytes], ...]
+    secret: bytes
+
+
+@lru_cache(maxsize=_KEPT_HEADS)
+def _begun(head: _Head) -> "tuple[hashlib._Hash, str]":
+    """Take in the head, and tell how the key begins; agents repeat their heads."""
+    counted = _counted(head.headers, harmless(head.provider, head.dialect))
+    parameters = head.query.split("&") if head.query else []
     credential = credential_of(
         [field for field in counted if is_credential_header(field[0])],
         [parameter for parameter in parameters if _is_credential(parameter)],
     )
-    digest = hashlib.sha256(_joined(_significant(parts, counted, parameters, credential)))
-    form, body = _body(parts.body, rules)
-    digest.update(form)
-    digest.update(body)
-    marked = POD_ONLY if credential.kind is CredentialKind.SIGNED else ""
-    return f"{marked}{digest.hexdigest()}"
+    texts = (
+        head.namespace, head.provider, head.authority.lower(), head.method, head.path,
+        head.dialect, head.sent_model, "stream" if head.stream else "whole",
+        credential.kind.value,
+    )  # fmt: skip
+    caller = fingerprint(credential, head.secret)
+    mark = POD_ONLY if credential.kind is CredentialKind.SIGNED else ""
+    return hashlib.sha256(_joined(_significant(texts, caller, counted, parameters))), mark
 
 
 def may_be_shared(key: str) -> bool:
@@ -100,19 +136,11 @@ def _joined(parts: Iterable[bytes]) -> bytes:
 
 
 def _significant(
-    parts: CacheKeyParts,
-    counted: Named,
-    parameters: Sequence[str],
-    credential: Credential,
+    texts: Iterable[str], caller: bytes, counted: Named, parameters: Sequence[str]
 ) -> Iterator[bytes]:
     yield _FORMAT
-    for text in (
-        parts.namespace, parts.provider, parts.authority.lower(), parts.method, parts.path,
-        parts.dialect, parts.sent_model, "stream" if parts.stream else "whole",
-        credential.kind.value,
-    ):  # fmt: skip
-        yield _bytes(text)
-    yield fingerprint(credential, parts.secret)
+    yield from map(_bytes, texts)
+    yield caller
     yield from _listed(_bytes(part) for part in parameters if not _is_credential(part))
     yield from _listed(
         part for field in counted if not is_credential_header(field[0]) for part in field

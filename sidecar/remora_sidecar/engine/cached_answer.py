@@ -6,6 +6,7 @@ task of its own, which goes on for those who joined if that call's agent leaves.
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 
 from remora.errors import UpstreamError
 from remora.records import CacheVerdict, CallRecord, EndReason
@@ -152,7 +153,11 @@ class CachedCarriage:
 
     def _finish_shared(self, record: CallRecord) -> None:
         if self._seen.cache is not None:
-            self._seen.cache = replace(self._seen.cache, original_latency_s=record.latency_s)
+            self._seen.cache = replace(
+                self._seen.cache,
+                original_latency_s=record.latency_s,
+                saved_usd=record.cost.total_usd if record.cost is not None else None,
+            )
         facts = AnswerFacts(
             model=record.response_model,
             finish_reason=record.finish_reason,
@@ -164,8 +169,13 @@ class CachedCarriage:
 
     async def _replay(self, answer: CachedAnswer) -> None:
         age_s = max(0.0, answer.age_s(self._parts.clock.now_unix_ns()))
-        latency_s = answer.facts.latency_s
-        self._seen.cache = CacheVerdict(HIT, age_s=age_s, original_latency_s=latency_s)
+        facts = answer.facts
+        self._seen.cache = CacheVerdict(
+            HIT,
+            age_s=age_s,
+            original_latency_s=facts.latency_s,
+            saved_usd=Decimal(facts.cost_usd) if facts.cost_usd else None,
+        )
         start = _start(answer, stream=self._seen.request.stream)
         self._begin(start)
         self._agent.begin(start)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from remora.clock import Clock
 from remora.providers import Provider
-from remora.records import CacheVerdict, EndReason
+from remora.records import CacheVerdict, CallRecord, EndReason
 from remora_sidecar.cache.directives import read_directives
 from remora_sidecar.cache.entry import CachedAnswer, CachedFacts
 from remora_sidecar.cache.key import CacheKeyParts, cache_key
@@ -164,22 +164,23 @@ class Caching:
             reason=head.reason,
             headers=kept_headers(head.headers),
             chunks=chunks,
-            facts=_kept_facts(facts, record.latency_s, record.ttft_s),
+            facts=_kept_facts(facts, record),
             stored_unix_ns=now_unix_ns,
         )
         policy = plan.policy
         await self.levels.put(plan.key, answer, now_unix_ns, policy.ttl_s, Scope(policy.scope))
 
 
-def _kept_facts(facts: AnswerFacts, latency_s: float, ttft_s: float | None) -> CachedFacts:
+def _kept_facts(facts: AnswerFacts, record: CallRecord) -> CachedFacts:
     return CachedFacts(
         model=facts.model,
         finish_reason=facts.finish_reason,
         response_id=facts.response_id,
         tool_names=facts.tool_names,
-        usage=facts.usage,
+        usage=record.usage,
         usage_problem=facts.usage_problem,
         service_tier=facts.service_tier,
-        latency_s=latency_s,
-        ttft_s=ttft_s,
+        cost_usd=format(record.cost.total_usd, "f") if record.cost is not None else "",
+        latency_s=record.latency_s,
+        ttft_s=record.ttft_s,
     )

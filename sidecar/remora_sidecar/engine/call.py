@@ -109,22 +109,23 @@ class Call:
             self._refuse(too_large(self._parts.held_body_bytes))
             return
         self._read_request(body)
-        exchange = Exchange(self._attempts, self._recording, self._dialect, self._asked_usage(body))
-        outgoing = self._outgoing(body)
         try:
-            if isinstance(body, HeldBody) and await self._with_cache(exchange, outgoing):
-                return
-            await self._with_provider(exchange, outgoing)
+            if not (isinstance(body, HeldBody) and await self._with_cache(body)):
+                await self._with_provider(body)
         except UpstreamError as error:
             self._no_answer(error)
 
-    async def _with_provider(self, exchange: Exchange, outgoing: Outgoing) -> None:
+    async def _with_provider(self, body: RequestBody) -> None:
         """Ask the provider for this agent alone."""
+        exchange = self._exchange(body)
         try:
-            answer = await exchange.ask(outgoing)
+            answer = await exchange.ask(self._outgoing(body))
             await self._pass_on(exchange, answer)
         finally:
             self._attempts.abort()
+
+    def _exchange(self, body: RequestBody) -> Exchange:
+        return Exchange(self._attempts, self._recording, self._dialect, self._asked_usage(body))
 
     async def _pass_on(self, exchange: Exchange, answer: Answer) -> None:
         if answer.message.code == 101:
@@ -132,7 +133,7 @@ class Call:
         elif not await exchange.relay(answer, self._agent):
             self._agent.keep_alive = False  # what would follow is no request
 
-    async def _with_cache(self, exchange: Exchange, outgoing: Outgoing) -> bool:
+    async def _with_cache(self, body: HeldBody) -> bool:
         """Carry the call with the help of the cache; False if it has to go its own way."""
         caching, policy = self._parts.caching, self._parts.policy.cache
         if caching is None or policy is None:
@@ -150,7 +151,7 @@ class Call:
             self._refuse(not_cached())
             return True
         if plan.asks:
-            await carriage.lead(exchange, outgoing)
+            await carriage.lead(self._exchange(body), self._outgoing(body))
         return plan.asks
 
     async def _take_body(self) -> RequestBody:

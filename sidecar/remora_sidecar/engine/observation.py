@@ -5,6 +5,7 @@ when the record is due: before the answer's last byte leaves.
 """
 
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from remora.clock import Clock
 from remora.records import (
@@ -28,6 +29,9 @@ from remora_sidecar.model.exchange import Headers, header
 
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
 _ERROR_TEXT_LIMIT = 2000
+
+FREE = Cost(Decimal(0), Decimal(0), Decimal(0), price_source="cache", price_date="")
+"""What a call costs whose answer another call has paid for."""
 
 
 @dataclass(slots=True)
@@ -150,8 +154,10 @@ class Observation:
         facts: AnswerFacts,
         end_reason: EndReason,
         error: CallError | None = None,
+        *,
+        cached: bool = False,
     ) -> CallRecord:
-        """Make the record of the call as it ended."""
+        """Make the record of the call as it ended; a cached one cost nothing."""
         latency_s = self.clock.monotonic_s() - self.started_s
         end_reason = _settled(end_reason, facts)
         error = error or self._error(facts, end_reason)
@@ -181,12 +187,13 @@ class Observation:
             provider_request_id=_request_id(self.answer_headers),
             tool_names=facts.tool_names,
             usage=usage,
-            cost=self._cost(prices, usage, model, facts.service_tier),
+            cost=FREE if cached else self.cost(prices, usage, model, facts.service_tier),
             latency_s=latency_s,
             ttft_s=self.first_output_s,
             overhead_s=max(0.0, latency_s - self.waiting.total_s),
             request_bytes=self.request_capture.total,
             response_bytes=self.response_capture.total,
+            cached=cached,
             cache=self.cache,
             opaque=self.opaque,
             attempts=tuple(self.attempts),
@@ -212,9 +219,10 @@ class Observation:
         stated = stated or Usage(input_tokens=estimated_input_tokens(self.request_body) or None)
         return replace(stated, output_tokens=seen, estimated=True)
 
-    def _cost(
+    def cost(
         self, prices: PriceBook, usage: Usage | None, model: str, service_tier: str
     ) -> Cost | None:
+        """Price the call; None if there is nothing to price or no price."""
         if usage is None or not model:
             return None
         model = self.request.priced_model or model

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from decimal import Decimal
 
 from remora.errors import UpstreamError
-from remora.records import CallError, CallRecord, Cost, EndReason
+from remora.records import CallError, CallRecord, EndReason
 from remora_sidecar.dialects.base import AnswerFacts, Dialect
 from remora_sidecar.dialects.decoding import Decoder, decoder_for
 from remora_sidecar.engine.observation import Observation
@@ -15,7 +13,6 @@ from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.exchange import AnswerHead, header
 
-_FREE = Cost(Decimal(0), Decimal(0), Decimal(0), price_source="cache", price_date="")
 _BUG = CallError("internal_error", "the call failed inside Remora")
 
 
@@ -100,10 +97,7 @@ class Recording:
         if self.done:
             return
         parts = self._parts
-        record = self.seen.record(parts.prices, facts, end_reason, error)
-        saved_usd = record.cost.total_usd if record.cost is not None else None
-        verdict = self.seen.cache and replace(self.seen.cache, saved_usd=saved_usd)
-        self.record = replace(record, cached=True, cost=_FREE, cache=verdict)
+        self.record = self.seen.record(parts.prices, facts, end_reason, error, cached=True)
         parts.recorder.take(self.record, self._session)
 
     def hand_over(self) -> None:

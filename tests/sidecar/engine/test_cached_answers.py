@@ -272,3 +272,17 @@ async def test_policy_may_read_without_writing(caching):
     async with caching(mode="read") as carrying:
         carrying.double.script(JSON, JSON)
         assert [_verdict(await _ask(carrying)) for _ in range(2)] == ["miss", "miss"]
+
+
+async def test_usage_that_was_estimated_is_kept_with_the_answer(caching):
+    asked = b'{"model":"gpt-3.5-turbo-instruct","prompt":"Hi","temperature":0,"stream":true}'
+    chunk = b'data: {"choices":[{"index":0,"text":"Hello you","finish_reason":"stop"}]}\n\n'
+    async with caching() as carrying:
+        carrying.double.script(replace(STREAM, body=chunk + EVENTS[3], cuts=()))
+        agent = await carrying.agent()
+        for _ in range(2):
+            await agent.ask("POST", "/v1/completions", [HOST, KEY], asked)
+            await carrying.until(lambda: carrying.sidecar.parts.tasks.idle)
+        live, again = await carrying.records(2)
+    assert live.usage.estimated
+    assert (again.cached, again.usage) == (True, live.usage)
