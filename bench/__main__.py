@@ -6,7 +6,18 @@ from pathlib import Path
 
 import click
 
-from bench import cached, dialect_cost, memory, profile, relay, speed, startup, streams
+from bench import (
+    beside,
+    cached,
+    dialect_cost,
+    imports,
+    memory,
+    profile,
+    relay,
+    speed,
+    startup,
+    streams,
+)
 from bench.cores import pin_this_process
 from bench.figure import Figure
 from bench.machine import CHECKOUT, machine, today, versions
@@ -30,6 +41,8 @@ SUITES: Mapping[str, Suite] = {
     "relay": relay.relay,
     "shaped-relay": relay.shaped_relay,
     "startup": startup.startup,
+    "imports": imports.imports,
+    "litellm": beside.beside_litellm,
 }
 
 

@@ -66,7 +66,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 
 def table_row(figure: Figure) -> str:
     """Write one figure as a row of the table."""
-    values = [_value(figure, side) for side in SIDES]
+    values = [_value(figure, side) or _other(figure, side) for side in SIDES]
     wanted = "" if figure.target is None else figure.target.text()
     return f"| {figure.title} | {' | '.join(values)} | {_result(figure)} | {wanted} |"
 
@@ -76,6 +76,12 @@ def _value(figure: Figure, side: str) -> str:
     return (
         "" if value is None else f"{number(value)}{'' if figure.unit == '/s' else ' '}{figure.unit}"
     )
+
+
+def _other(figure: Figure, side: str) -> str:
+    """In the place of stock mitmdump, whatever else a figure stands beside, named."""
+    others = figure.values.keys() - set(SIDES) if side == "stock" else ()
+    return ", ".join(f"{other}: {_value(figure, other)}" for other in sorted(others))
 
 
 def _result(figure: Figure) -> str:

@@ -37,6 +37,12 @@ def test_a_row_shows_sides_verdict_and_target():
     assert table_row(_CALLS) == "| requests/s | 3,000/s | 700/s |  | **4.29x** | ≥ 2.5x |"
 
 
+def test_a_row_names_what_else_it_stands_beside():
+    values = {"remora": 3.0, "LiteLLM": 12.0}
+    beside = Figure("a", "b", "ms", None, values, {}, 0.25, "x")
+    assert table_row(beside) == "| b | 3.00 ms | LiteLLM: 12.0 ms |  | 0.25x |  |"
+
+
 def test_a_missed_target_is_said():
     missed = Figure("a", "b", "ms", Target(Better.LESS, 1), {"remora": 2}, {}, 2.0, " ms")
     assert table_row(missed) == "| b | 2.00 ms |  |  | 2.00 ms (missed) | ≤ 1 |"
