@@ -4,7 +4,7 @@ Names, values and order of end-to-end fields stay as they came (RFC 9110 §7.6.1
 which fields an intermediary removes).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from remora_sidecar.model.exchange import Headers
 
@@ -20,18 +20,22 @@ HOP_BY_HOP = frozenset(
 _OURS = b"remora-"
 
 
-def end_to_end(headers: Headers, *, also: Iterable[bytes] = ()) -> RawHeaders:
+_USUAL_CONNECTIONS = frozenset({b"keep-alive", b"close", b"upgrade"})
+
+
+def end_to_end(headers: Headers, *, also: Collection[bytes] = ()) -> RawHeaders:
     """Drop hop-by-hop fields, those that Connection names, and ``also`` (lower-case names)."""
-    dropped = HOP_BY_HOP.union(also, _named_by_connection(headers))
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
-
-
-def _named_by_connection(headers: Headers) -> set[bytes]:
+    kept: RawHeaders = []
     named: set[bytes] = set()
-    for name, value in headers:
-        if name.lower() == b"connection":
-            named.update(token.strip().lower() for token in value.split(b","))
-    return named
+    for field in headers:
+        name = field[0].lower()
+        if name not in HOP_BY_HOP and name not in also:
+            kept.append(field)
+        elif name == b"connection" and field[1].lower() not in _USUAL_CONNECTIONS:
+            named.update(token.strip().lower() for token in field[1].split(b","))
+    if not named:
+        return kept
+    return [field for field in kept if field[0].lower() not in named]
 
 
 def without_ours(headers: Headers) -> RawHeaders:
