@@ -25,6 +25,15 @@ BUILTIN = ProviderRegistry.builtin()
         ("cloudcode-pa.googleapis.com", "gemini-cli"),
         ("bedrock-runtime.us-east-1.amazonaws.com", "aws-bedrock"),
         ("bedrock-runtime.eu-central-1.amazonaws.com", "aws-bedrock"),
+        ("bedrock-runtime-fips.us-gov-west-1.amazonaws.com", "aws-bedrock"),
+        ("bedrock-runtime.us-gov-east-1.amazonaws.com", "aws-bedrock"),
+        ("bedrock-runtime.us-east-1.api.aws", "aws-bedrock"),
+        ("bedrock-runtime-fips.ca-central-1.api.aws", "aws-bedrock"),
+        ("bedrock-runtime.cn-north-1.amazonaws.com.cn", "aws-bedrock"),
+        ("bedrock-runtime.cn-north-1.api.amazonwebservices.com.cn", "aws-bedrock"),
+        ("bedrock-runtime.eusc-de-east-1.amazonaws.eu", "aws-bedrock"),
+        ("vpce-0a1-b2c.bedrock-runtime.us-east-1.vpce.amazonaws.com", "aws-bedrock"),
+        ("vpce-0a1-b2c-us-east-1a.bedrock-runtime.us-east-1.vpce.amazonaws.com", "aws-bedrock"),
         ("mine.openai.azure.com", "azure-openai"),
         ("api.mistral.ai", "mistral"),
         ("api.groq.com", "groq"),
@@ -45,7 +54,11 @@ def test_the_hosts_of_the_field_are_known(host, provider):
 @pytest.mark.parametrize(
     "host",
     ["openai.com", "evil-api.openai.com.example.org", "api.openai.com.evil.example", "", "*",
-     "x" * 300, "s3.us-east-1.amazonaws.com", "storage.googleapis.com", "github.com"],
+     "x" * 300, "s3.us-east-1.amazonaws.com",
+     "bedrock.us-east-1.amazonaws.com", "bedrock-agent-runtime.us-east-1.amazonaws.com",
+     "vpce-1.s3.us-east-1.vpce.amazonaws.com",
+     "bedrock-runtime.us-east-1.amazonaws.com.evil.example", "storage.googleapis.com",
+     "github.com"],
 )  # fmt: skip
 def test_other_hosts_are_nobodys(host):
     assert BUILTIN.match_tls(host) is None
@@ -64,7 +77,8 @@ def test_every_provider_of_the_field_is_built_in():
         "openai", "azure-openai", "anthropic", "anthropic-aws", "google", "google-vertex",
         "gemini-cli", "aws-bedrock", "mistral", "groq", "together", "fireworks", "deepseek", "xai",
         "openrouter", "cohere", "perplexity", "cerebras", "sambanova", "nvidia", "huggingface",
-        "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "ollama-cloud", "vllm", "lm-studio",
+        "moonshot", "zai", "qwen", "minimax", "github-models", "ollama", "ollama-cloud",
+        "vllm", "lm-studio",
     }  # fmt: skip
 
 
