@@ -74,8 +74,9 @@ def target_of(transcript: Transcript) -> str:
 
 
 def tls_names(transcripts: Iterable[Transcript]) -> list[str]:
-    """The names that a provider double needs certificates for."""
-    return sorted({place.host for place in map(place_of, transcripts) if place.tls})
+    """The names that a provider double needs certificates for; one at least."""
+    names = {place.host for place in map(place_of, transcripts) if place.tls}
+    return sorted(names or {_LOCAL})
 
 
 def provider_documents(transcripts: Iterable[Transcript], dialects: Sequence[str]) -> str:
@@ -105,9 +106,14 @@ class RecordedAgent:
 
     async def ask(self, transcript: Transcript, headers: Fields = ()) -> RawAnswer:
         """Ask what was asked, with more fields; read the answer to its end or cut."""
-        connection = await self._connection(place_of(transcript))
+        place = place_of(transcript)
+        connection = await self._connection(place)
         target, fields = self._wording(transcript, headers)
-        return await connection.ask(transcript.method, target, fields, transcript.request_body)
+        body = transcript.request_body
+        answer = await connection.ask(transcript.method, target, fields, body)
+        if answer.cut:
+            self._connections.pop(place).abort()
+        return answer
 
     async def leave_after(
         self, transcript: Transcript, count: int, headers: Fields = ()
