@@ -192,7 +192,10 @@ class InvokeReader:
         usage = vendor.usage
         if usage is not None and not usage.estimated and _is_complete(usage):
             return usage
-        return vendor.figures.filled_from(stated).usage() or usage
+        figures = vendor.figures
+        if figures.is_complete and not stated.has_cached:
+            return figures.usage()
+        return figures.filled_from(stated).usage() or usage
 
     def _stated_tier(self) -> str:
         headers = self._head.headers

@@ -51,6 +51,11 @@ class Figures:
         """Whether input and output are stated."""
         return self.input_tokens is not None and self.output_tokens is not None
 
+    @property
+    def has_cached(self) -> bool:
+        """Whether any of the prompt was read from or written to a cache."""
+        return bool(self.cache_read_tokens or self.cache_write_tokens)
+
     def filled_from(self, other: "Figures") -> "Figures":
         """Take from another place what this one leaves out."""
         gaps = {

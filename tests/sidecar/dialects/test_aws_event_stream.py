@@ -1,6 +1,8 @@
 """AWS event streams, against botocore's own parser and byte by byte."""
 
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
@@ -172,6 +174,15 @@ def test_a_stream_is_torn_wherever_it_is_cut_inside_a_message() -> None:
         )
         assert not stream.is_whole
         assert stream.problem == ""
+
+
+def test_botocore_is_loaded_by_the_first_message_and_not_before() -> None:
+    code = (
+        "import sys; from remora_sidecar.dialects.registry import DIALECTS;"
+        "print('botocore' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "False\n"
 
 
 bodies = st.lists(

@@ -288,6 +288,15 @@ def test_headers_leave_out_what_was_cached_so_that_it_is_added() -> None:
     assert _answer({"outputs": []}, headers).usage == Usage(131, 22, 100, 20)
 
 
+@pytest.mark.parametrize(("cached", "usage"), [(b"0", Usage(3, 5)), (b"100", Usage(103, 5, 100))])
+def test_a_vendor_that_states_all_but_what_was_cached_is_believed(
+    cached: bytes, usage: Usage
+) -> None:
+    headers = [*COUNTED, (b"x-amzn-bedrock-cache-read-input-token-count", cached)]
+    value = {"output": {}, "usage": {"inputTokens": 3, "outputTokens": 5}}
+    assert _answer(value, headers).usage == usage
+
+
 @pytest.mark.parametrize("stated", [b"", b"x", b"-1", b"\xb2", b"1" * 5000, b" 7 "])
 def test_a_header_that_is_no_number_states_nothing(stated: bytes) -> None:
     headers = [(b"x-amzn-bedrock-input-token-count", stated)]
