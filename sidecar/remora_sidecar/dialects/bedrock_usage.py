@@ -20,9 +20,6 @@ SEARCHED: Final = "inputTokens, outputTokens"
 METRICS: Final = "amazon-bedrock-invocationMetrics"
 """Member of the last chunk of an InvokeModel stream."""
 
-HEADERS: Final = "x-amzn-bedrock-*-token-count"
-"""The headers, for messages."""
-
 _ONE_HOUR: Final = "1h"
 
 

@@ -206,7 +206,6 @@ def test_a_whole_answer_states_tools_reason_and_tier() -> None:
             "output": {"message": {"role": "assistant", "content": content}},
             "stopReason": "tool_use",
             "usage": USAGE,
-            "serverTier": 1,
             "serviceTier": {"type": "flex"},
         }
     )
