@@ -136,6 +136,41 @@ CALLS = {
             operation="generate_content",
         ),
     ),
+    "boto3": (
+        Call(
+            "converse",
+            "bedrock-converse",
+            f"{PYDANTIC}/cassettes/test_settings/test_stop_settings[bedrock].yaml#0",
+            "The city of Paris",
+        ),
+        Call(
+            "converse_stream",
+            "bedrock-converse",
+            f"{BEDROCK}/test_converse_stream_no_content_different_events.yaml#0",
+            "This is a test",
+            has_price=False,  # Claude 2 is in no price list any more
+        ),
+        Call(
+            "converse_stream",
+            "bedrock-converse",
+            f"{PYDANTIC}/models/cassettes/test_bedrock/"
+            "test_bedrock_model_stream_with_extra_headers.yaml#0",
+            "Hello! How can I assist you today? Whether you have a question, need information, "
+            "or just want to chat, I'm here to help.",
+        ),
+        Call(
+            "invoke_model",
+            "bedrock-invoke",
+            f"{BEDROCK}/test_invoke_model_no_content[amazon.nova].yaml#0",
+            "It seems like you\u2019re running a test or",
+        ),
+        Call(
+            "invoke_model_with_response_stream",
+            "bedrock-invoke",
+            f"{BEDROCK}/test_invoke_model_with_response_stream_no_content[amazon.nova].yaml#0",
+            "Sure! It sounds like you want to communicate a",
+        ),
+    ),
     "langchain": (
         Call("invoke", "openai-chat", CHAT.recording, TEST),
         Call("stream", "openai-chat", CHAT_STREAM.recording, TEST),
