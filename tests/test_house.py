@@ -49,7 +49,12 @@ def is_generated(path: Path) -> bool:
 def written_files() -> list[Path]:
     """All Python files that people wrote, tests and benchmarks included."""
     folders = [*PARTS.values(), ROOT / "tests", ROOT / "bench"]
-    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    files = [
+        path
+        for folder in folders
+        for path in sorted(folder.rglob("*.py"))
+        if ".work" not in path.parts  # what a bench installed for itself
+    ]
     return [path for path in files if not is_generated(path)]
 
 

@@ -19,7 +19,7 @@ def test_a_module_has_a_room(module, room):
 
 
 def test_libraries_work_for_the_innermost_room():
-    stack = ["json.decoder", "json", "remora_sidecar.dialects.openai_chat", "asyncio.events"]
+    stack = ["json.decoder", "json", "remora_sidecar.dialects.openai.chat", "asyncio.events"]
     assert room_of_stack(stack) == "dialects"
 
 

@@ -198,7 +198,7 @@ def test_a_port_of_a_shared_cache_that_is_none_is_refused(monkeypatch, tmp_path,
     monkeypatch.setenv("REMORA_CACHE_KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("REMORA_CACHE_URL", f"redis://:tell-nobody@cache:{port}")
 
-    with pytest.raises(ConfigError, match="[Pp]ort") as raised:
+    with pytest.raises(ConfigError, match=r"[Pp]ort") as raised:
         read_settings()
     assert "tell-nobody" not in str(raised.value)
 

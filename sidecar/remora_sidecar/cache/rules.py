@@ -11,7 +11,7 @@ from types import MappingProxyType
 from remora.records import CacheVerdict
 from remora_sidecar.cache.directives import Directives
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
-from remora_sidecar.dialects.json_values import parse_json
+from remora_sidecar.dialects.framing.json_values import parse_json
 from remora_sidecar.model.exchange import Headers
 
 OPERATIONS = frozenset(

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from remora.records import CallError, Usage
-from remora_sidecar.dialects.answer_body import AnswerBody
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, samples
 from remora_sidecar.dialects.error_shapes import ollama_error
-from remora_sidecar.dialects.json_values import count, keys_found, member, word
-from remora_sidecar.dialects.openai_answer import is_posted_to
+from remora_sidecar.dialects.framing.answer_body import AnswerBody
+from remora_sidecar.dialects.framing.json_values import count, keys_found, member, word
+from remora_sidecar.dialects.framing.request_fields import read_asked
+from remora_sidecar.dialects.openai.answer import is_posted_to
+from remora_sidecar.dialects.openai.tool_calls import ToolCalls
 from remora_sidecar.dialects.provider_error import read_error
-from remora_sidecar.dialects.request_fields import read_asked
 from remora_sidecar.dialects.text_meter import TextMeter
-from remora_sidecar.dialects.tool_calls import ToolCalls
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 

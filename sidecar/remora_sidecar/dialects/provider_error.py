@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remora.records import CallError
-from remora_sidecar.dialects.json_values import word
+from remora_sidecar.dialects.framing.json_values import word
 
 MESSAGE_CHARACTERS = 2000
 """Bound of an error's message in a record."""

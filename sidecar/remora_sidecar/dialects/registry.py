@@ -3,22 +3,22 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from remora_sidecar.dialects.anthropic_messages import AnthropicMessages
+from remora_sidecar.dialects.anthropic.messages import AnthropicMessages
 from remora_sidecar.dialects.base import ConversationDialect, Dialect
-from remora_sidecar.dialects.bedrock_converse import BedrockConverse
-from remora_sidecar.dialects.bedrock_invoke import BedrockInvoke
-from remora_sidecar.dialects.cohere_chat import CohereChat
-from remora_sidecar.dialects.gemini_generate import GeminiGenerate
+from remora_sidecar.dialects.bedrock.converse import BedrockConverse
+from remora_sidecar.dialects.bedrock.invoke import BedrockInvoke
+from remora_sidecar.dialects.cohere.chat import CohereChat
+from remora_sidecar.dialects.gemini.generate import GeminiGenerate
 from remora_sidecar.dialects.ollama_chat import OllamaChat
-from remora_sidecar.dialects.openai_audio import OpenAIAudio
-from remora_sidecar.dialects.openai_chat import OpenAIChat
-from remora_sidecar.dialects.openai_completions import OpenAICompletions
-from remora_sidecar.dialects.openai_embeddings import OpenAIEmbeddings
-from remora_sidecar.dialects.openai_images import OpenAIImages
-from remora_sidecar.dialects.openai_moderations import OpenAIModerations
-from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
-from remora_sidecar.dialects.openai_responses import OpenAIResponses
-from remora_sidecar.dialects.openai_responses_websocket import OpenAIResponsesWebSocket
+from remora_sidecar.dialects.openai.audio import OpenAIAudio
+from remora_sidecar.dialects.openai.chat import OpenAIChat
+from remora_sidecar.dialects.openai.completions import OpenAICompletions
+from remora_sidecar.dialects.openai.embeddings import OpenAIEmbeddings
+from remora_sidecar.dialects.openai.images import OpenAIImages
+from remora_sidecar.dialects.openai.moderations import OpenAIModerations
+from remora_sidecar.dialects.openai.realtime import OpenAIRealtime
+from remora_sidecar.dialects.openai.responses import OpenAIResponses
+from remora_sidecar.dialects.openai.responses_websocket import OpenAIResponsesWebSocket
 from remora_sidecar.dialects.unknown import Unknown
 from remora_sidecar.model.exchange import RequestHead, wants_websocket
 

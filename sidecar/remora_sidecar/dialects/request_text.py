@@ -7,7 +7,7 @@ is left out by name. Images and what a provider adds by itself can't be seen.
 from collections.abc import Iterator
 from typing import Any, Final
 
-from remora_sidecar.dialects.json_values import parse_json
+from remora_sidecar.dialects.framing.json_values import parse_json
 from remora_sidecar.dialects.text_meter import TextMeter
 
 _NO_TEXT: Final = frozenset(

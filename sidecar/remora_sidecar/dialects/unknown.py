@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
 from remora_sidecar.dialects.error_shapes import openai_error
-from remora_sidecar.dialects.json_values import parse_json, word
-from remora_sidecar.dialects.openai_choices import ChoicesReader
+from remora_sidecar.dialects.framing.json_values import parse_json, word
+from remora_sidecar.dialects.openai.choices import ChoicesReader
 from remora_sidecar.model.exchange import AnswerHead, RequestHead, header
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
 

@@ -10,7 +10,7 @@ from remora.ids import new_call_id
 from remora.providers import Provider
 from remora.records import Attribution, CallError, EndReason
 from remora_sidecar.cache.rules import verdict_field
-from remora_sidecar.dialects.decoding import decode_body
+from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
 from remora_sidecar.engine.attempts import BROKEN_BODY, Attempts

@@ -18,7 +18,7 @@ from remora_sidecar.dialects.base import (
     Dialect,
     Turn,
 )
-from remora_sidecar.dialects.websocket import Close, MessageReader
+from remora_sidecar.dialects.framing.websocket import Close, MessageReader
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.recording import Recording

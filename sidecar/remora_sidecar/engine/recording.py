@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from remora.errors import UpstreamError
 from remora.records import CallError, CallRecord, EndReason
 from remora_sidecar.dialects.base import AnswerFacts, Dialect
-from remora_sidecar.dialects.decoding import Decoder, decoder_for
+from remora_sidecar.dialects.framing.decoding import Decoder, decoder_for
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.sessions import Session

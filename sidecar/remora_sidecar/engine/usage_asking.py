@@ -11,11 +11,11 @@ from aiohttp import ClientError
 
 from remora.providers import Provider
 from remora.records import CallError
-from remora_sidecar.dialects import openai_chat
 from remora_sidecar.dialects.base import CallRequest, Dialect
-from remora_sidecar.dialects.decoding import decode_body, decoder_for
-from remora_sidecar.dialects.encoding import Encoder, encoder_for
-from remora_sidecar.dialects.include_usage import NAMED, UsageRemover, asking_for_usage
+from remora_sidecar.dialects.framing.decoding import decode_body, decoder_for
+from remora_sidecar.dialects.framing.encoding import Encoder, encoder_for
+from remora_sidecar.dialects.openai import chat as openai_chat
+from remora_sidecar.dialects.openai.include_usage import NAMED, UsageRemover, asking_for_usage
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.request_body import HeldBody
 from remora_sidecar.engine.upstream import Answer, AnswerContent

@@ -11,8 +11,8 @@ import zstandard
 
 from remora.testing.transcripts import Transcript
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness, Dialect
-from remora_sidecar.dialects.decoding import Decoder
-from remora_sidecar.dialects.json_values import parse_json
+from remora_sidecar.dialects.framing.decoding import Decoder
+from remora_sidecar.dialects.framing.json_values import parse_json
 from remora_sidecar.dialects.registry import DIALECTS, dialect_for
 from remora_sidecar.model.exchange import AnswerHead, Headers, RequestHead
 

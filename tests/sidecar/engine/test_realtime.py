@@ -19,8 +19,8 @@ from remora.testing.double_answer import (
     TalkingWebSocket,
     json_answer,
 )
-from remora_sidecar.dialects.openai_realtime import OpenAIRealtime
-from remora_sidecar.dialects.realtime_conversation import RealtimeConversation
+from remora_sidecar.dialects.openai.realtime import OpenAIRealtime
+from remora_sidecar.dialects.openai.realtime_conversation import RealtimeConversation
 from remora_sidecar.settings import format_address
 
 MODEL = "gpt-realtime-2025-08-28"
