@@ -22,8 +22,8 @@ import aiohttp, aiohttp.web, grpc, grpc.aio, pydantic, genai_prices
 """The modules of mitmproxy that the interceptor uses, and the four others, alone."""
 
 SIDECAR = """
-import remora_sidecar.commands.sidecar, uvloop
-import remora_sidecar.assembly, remora_sidecar.logs, remora_sidecar.settings
+from remora_sidecar.commands.sidecar import import_parts
+import_parts()
 """
 """What the command imports before it listens; a test holds it to what a running sidecar has."""
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -42,16 +43,16 @@ from remora_sidecar.interceptor.layers import DialGuard, Route
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.trust_files import write_trust_files
 from remora_sidecar.model.handoff import Address, HandOffTable
-from remora_sidecar.netinit.dial_rule import dial_refusal
-from remora_sidecar.netinit.settings import read_redirect_settings
 from remora_sidecar.policy import CachePolicy, PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
 from remora_sidecar.policy_files import PolicyFiles
 from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
-from remora_sidecar.telemetry.export import TelemetryExport
 from remora_sidecar.telemetry.opening import open_export
+
+if TYPE_CHECKING:
+    from remora_sidecar.telemetry.export import TelemetryExport
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Sidecar:
     reporter: Reporter | None
     engine: EngineListener
     interceptor: Interceptor
-    export: TelemetryExport | None
+    export: "TelemetryExport | None"
     proxy: Address = ("", 0)
     control: Address = ("", 0)
     status: Address = ("", 0)
@@ -219,7 +220,7 @@ def _parts(
 
 def _export(
     settings: SidecarSettings, data: DataDirectory, metrics: EngineMetrics, clock: Clock
-) -> TelemetryExport | None:
+) -> "TelemetryExport | None":
     resource = {
         "service.name": "remora-sidecar",
         "service.version": __version__,
@@ -253,6 +254,9 @@ def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
     """In a pod, explicit connections reach no more than the redirect rules let through."""
     if settings.mode == "explicit":
         return lambda host, port: None
+    from remora_sidecar.netinit.dial_rule import dial_refusal
+    from remora_sidecar.netinit.settings import read_redirect_settings
+
     rules = read_redirect_settings(policy_ports=redirect_ports(policy.effective))
 
     return lambda host, port: dial_refusal(rules, host, port)

@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 
 from remora.client.address import check_address, is_on_this_machine
-from remora.client.bearer import BearerInterceptor, with_bearer
 from remora.errors import ConfigError, Problem
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
@@ -57,7 +56,11 @@ class AggregatorTarget:
         if self.is_secure:
             return grpc.secure_channel(address, self._credentials(token), options=_OPTIONS)
         channel = grpc.insecure_channel(address, options=_OPTIONS)
-        return grpc.intercept_channel(channel, BearerInterceptor(token)) if token else channel
+        if not token:
+            return channel
+        from remora.client.bearer import BearerInterceptor
+
+        return grpc.intercept_channel(channel, BearerInterceptor(token))
 
     def aio_channel(self) -> grpc.aio.Channel:
         """Open a new channel for asyncio, with the credentials as they are in their files now.
@@ -69,7 +72,11 @@ class AggregatorTarget:
         if self.is_secure:
             return grpc.aio.secure_channel(address, self._credentials(token), options=_OPTIONS)
         channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        return with_bearer(channel, token) if token else channel
+        if not token:
+            return channel
+        from remora.client.bearer import with_bearer
+
+        return with_bearer(channel, token)
 
     def _address(self) -> str:
         try:

@@ -3,7 +3,6 @@
 No value of a document is ever quoted: a key may have been put where it does not belong.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -66,6 +65,8 @@ def _unknown(model: type[BaseModel], path: Path) -> str:
 def nearest(word: str, known: Sequence[str]) -> str:
     """Write which known word was probably meant, or all of them where none is near."""
     lowered = {name.lower(): name for name in known}
+    import difflib  # loads for somebody who mistyped only
+
     close = difflib.get_close_matches(word.lower(), lowered, n=1)
     if close:
         return f"; did you mean {lowered[close[0]]!r}?"

@@ -1,6 +1,7 @@
 """`remora sidecar`: run one sidecar until told to stop."""
 
 import asyncio
+import gc
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ FIRST_HOLD_S = 30.0
 )
 def command(ready_json: bool) -> None:
     """Run a sidecar. Everything is set by REMORA_* variables; docs/settings.md lists them."""
+    import_parts()
     import uvloop
 
     from remora_sidecar.logs import configure_logs
@@ -42,6 +44,19 @@ def command(ready_json: bool) -> None:
         sys.exit(2)
 
 
+def import_parts() -> None:
+    """Import all that a sidecar needs before it listens; nothing of it is garbage to look for."""
+    gc.disable()
+    try:
+        import uvloop  # noqa: F401
+
+        import remora_sidecar.assembly
+        import remora_sidecar.logs
+        import remora_sidecar.settings  # noqa: F401
+    finally:
+        gc.enable()
+
+
 def _indented(error: ConfigError) -> str:
     return "\n".join(f"  {problem}" for problem in error.problems)
 
@@ -54,6 +69,7 @@ async def _run(settings: "SidecarSettings", ready_json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with running_sidecar(settings) as sidecar:
+        gc.freeze()  # what is there by now stays: no collection has to go through it again
         _say_ready(sidecar, ready_json)
         if settings.linger_s is None:
             await stop.wait()

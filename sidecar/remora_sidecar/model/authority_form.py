@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-_LABEL = r"[^\x00-\x20\x7f-\U0010ffff\[\]:/@?#.]{1,63}"
+_LABEL = r"""[!"$-\-0-9;->A-Z\\^-~]{1,63}"""  # visible ASCII but #./:?@[]
 _AUTHORITY = re.compile(
     rf"(?:\[(?P<v6>[0-9a-fA-F:.]{{2,45}})\]|(?P<name>{_LABEL}(?:\.{_LABEL})*\.?))(?::(?P<port>[0-9]{{1,5}}))?"
 )
