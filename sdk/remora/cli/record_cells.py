@@ -66,7 +66,8 @@ def _figure(record: CallRecord, name: str) -> str:
 def cost_cell(record: CallRecord) -> str:
     """Say what the call cost; unknown where there is usage and no price for it."""
     if record.cost is not None:
-        return money(record.cost.total_usd)
+        is_guess = record.usage is not None and record.usage.estimated
+        return f"~{money(record.cost.total_usd)}" if is_guess else money(record.cost.total_usd)
     return UNKNOWN if record.usage is not None or is_usage_unread(record) else NONE
 
 

@@ -6,6 +6,7 @@ fails and one stream that it gives up, and says what it did. It knows nothing of
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -123,4 +124,5 @@ def _short(text: str | None, limit: int = 48) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a small program without a traceback
     sys.exit(main())

@@ -36,7 +36,7 @@ def call_line(record: CallRecord) -> Text:
         model=clipped(record.model or "?", 18),
         outcome=clipped(_outcome(record), 25),
         tokens=_tokens(record),
-        cost=money(record.cost.total_usd) if record.cost is not None else "-",
+        cost=f"{_guess(record)}{money(record.cost.total_usd)}" if record.cost is not None else "-",
         took=seconds(record.latency_s),
     )
     return Text(line, style=_style(record))
@@ -65,7 +65,13 @@ def _tokens(record: CallRecord) -> str:
     if usage is None:
         return "-"
     known = (usage.input_tokens, usage.output_tokens)
-    return "→".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
+    figures = "→".join("?" if tokens is None else f"{tokens:,}" for tokens in known)
+    return f"{_guess(record)}{figures}"
+
+
+def _guess(record: CallRecord) -> str:
+    """Mark what was estimated."""
+    return "~" if record.usage is not None and record.usage.estimated else ""
 
 
 def closing(rows: Sequence[UsageRow], wall_s: float, command: str) -> str:

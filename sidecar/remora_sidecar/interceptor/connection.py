@@ -89,7 +89,7 @@ class AgentConnection(server.LiveConnectionHandler):
         return TransparentEntry(context, self.route)
 
     async def server_event(self, event: events.Event) -> None:
-        """Let the layers take an event; splice what has become a mere relay.
+        """Let the layers take an event; splice where bytes only pass from now on.
 
         A read that came back short has emptied its reader, and nothing was awaited since,
         so that no byte can be overtaken.
@@ -102,13 +102,25 @@ class AgentConnection(server.LiveConnectionHandler):
 
     def _splice(self, source: Connection) -> None:
         layer = self.layer
-        if not (isinstance(layer, EntryLayer) and layer.relays_unwatched):
+        if not (isinstance(layer, EntryLayer) and layer.passes):
             return
-        server = layer.context.server
-        sink = server if source is self.client else self.client
-        source_end, sink_end = self._transport(source), self._transport(sink)
-        if source_end is not None and sink_end is not None:
-            splice(source_end, sink_end, self.timeout_watchdog.register_activity)
+        agent, other = self._transport(self.client), self._transport(layer.context.server)
+        if agent is None or other is None:
+            return
+        active, through = self.timeout_watchdog.register_activity, None
+        if layer.tls is not None:
+            passage = TlsPassage(layer.tls, agent, self._agent_said_goodbye)
+            through = passage.opened if source is self.client else passage.sealed
+        if source is self.client:
+            splice(agent, other, active, through)
+        else:
+            splice(other, agent, active, through)
+
+    def _agent_said_goodbye(self) -> None:
+        """Let the layers find the end of the TLS session by reading it once more."""
+        self._tasks.spawn(
+            super().server_event(events.DataReceived(self.client, b"")), name="agent's goodbye"
+        )
 
     def _transport(self, end: Connection) -> asyncio.Transport | None:
         io = self.transports.get(end)

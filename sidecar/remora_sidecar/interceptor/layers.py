@@ -14,6 +14,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
+from mitmproxy.proxy.tunnel import TunnelState
 from OpenSSL import SSL
 
 from remora.errors import RemoraError
@@ -149,6 +150,11 @@ class HandOffLayer(TCPLayer):
         """Relay to ``context.server``, which is the engine."""
         super().__init__(context, ignore=True)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the engine is connected and has all that came so far."""
+        return self.context.server.connected and self._paused is None
+
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """Close the agent's side when the engine closes, so that a cut reaches it as one."""
         ended = isinstance(event, events.ConnectionClosed)
@@ -171,7 +177,13 @@ class ProviderTlsLayer(ClientTLSLayer):
         self.tls = SSL.Connection(tls_context)
         self.tls.set_accept_state()
         self.client_hello_parsed = True
-        self.child_layer = HandOffLayer(context)
+        self._hand_off = self.child_layer = HandOffLayer(context)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake is done and the engine has all that came so far."""
+        is_open = self.tunnel_state is TunnelState.OPEN and self._paused is None
+        return is_open and self._hand_off.is_open
 
 
 class EntryLayer(layer.Layer):
@@ -187,9 +199,19 @@ class EntryLayer(layer.Layer):
         self._left: set[connection.Connection] = set()
 
     @property
-    def relays_unwatched(self) -> bool:
-        """Whether bytes pass from now on that no layer looks at."""
-        return isinstance(self._child, RelayLayer) and self._child.unwatched
+    def passes(self) -> bool:
+        """Whether bytes only pass from now on, through the TLS session if there is one."""
+        child = self._child
+        if self._paused is not None:
+            return False
+        if isinstance(child, RelayLayer):
+            return child.unwatched
+        return isinstance(child, HandOffLayer | ProviderTlsLayer) and child.is_open
+
+    @property
+    def tls(self) -> SSL.Connection | None:
+        """The session with the agent, where its TLS is terminated."""
+        return self._child.tls if isinstance(self._child, ProviderTlsLayer) else None
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """Keep from the layers what no longer concerns them, then take the event."""

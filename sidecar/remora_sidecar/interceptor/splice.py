@@ -1,12 +1,15 @@
-"""Joins the two sides of a relayed connection, past mitmproxy's layers.
+"""Joins the two sides of a connection, past mitmproxy's layers.
 
-Once a connection is a relay that nobody reads or counts, its chunks need no layer: each
+Once bytes only pass, as they are or through a TLS session, their chunks need no layer: each
 goes from one socket's callback straight to the other socket. Ends and errors still go the
 old way, so that half-closed connections and cleaning up stay in one place.
 """
 
 import asyncio
 from collections.abc import Callable
+
+Through = Callable[[bytes], bytes]
+"""What becomes of a chunk on its way; nothing may, for now."""
 
 
 class Side(asyncio.Protocol):
@@ -16,14 +19,16 @@ class Side(asyncio.Protocol):
         """Take the place of the side's protocol, which still learns of ends and of pauses."""
         self._other = other
         self._active: Callable[[], None] | None = None
+        self._through: Through | None = None
         protocol = own.get_protocol()
         assert isinstance(protocol, asyncio.Protocol)  # noqa: S101 - a stream's protocol
         self._reader = protocol
         own.set_protocol(self)
 
-    def pass_on(self, active: Callable[[], None]) -> None:
+    def pass_on(self, active: Callable[[], None], through: Through | None) -> None:
         """Send what arrives to the other side, from now on; call ``active`` for each chunk."""
         self._active = active
+        self._through = through
 
     @property
     def passes_on(self) -> bool:
@@ -36,7 +41,9 @@ class Side(asyncio.Protocol):
             self._reader.data_received(data)
             return
         self._active()
-        if not self._other.is_closing():
+        if self._through is not None:
+            data = self._through(data)
+        if data and not self._other.is_closing():
             self._other.write(data)
 
     def eof_received(self) -> bool | None:
@@ -69,7 +76,12 @@ class Side(asyncio.Protocol):
         return isinstance(protocol, Side) and protocol.passes_on
 
 
-def splice(source: asyncio.Transport, sink: asyncio.Transport, active: Callable[[], None]) -> None:
+def splice(
+    source: asyncio.Transport,
+    sink: asyncio.Transport,
+    active: Callable[[], None],
+    through: Through | None = None,
+) -> None:
     """Send what arrives at the source to the sink, from now on.
 
     The source's reader must hold no bytes: they would be overtaken.
@@ -78,9 +90,10 @@ def splice(source: asyncio.Transport, sink: asyncio.Transport, active: Callable[
         source: Whose bytes arrive.
         sink: Where they go.
         active: Called for each chunk, for whoever watches for silence.
+        through: Makes of each chunk what goes to the sink; None: it goes as it is.
     """
     _side(sink, source)
-    _side(source, sink).pass_on(active)
+    _side(source, sink).pass_on(active, through)
     if sink.get_write_buffer_size() > sink.get_write_buffer_limits()[1]:
         source.pause_reading()
 
