@@ -17,8 +17,10 @@ from mitmproxy.proxy import events, mode_specs, server, server_hooks
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layers.tls import TlsFailedClientHook
 
+from remora.tasks import TaskOwner
 from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
 from remora_sidecar.interceptor.splice import splice
+from remora_sidecar.interceptor.tls_passage import TlsPassage
 from remora_sidecar.model.handoff import Address, HandOffTable
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class AgentConnection(server.LiveConnectionHandler):
         self._dials = 0
         self._dial_ended = asyncio.Event()
         self._came_during_dial_bytes = 0
+        self._tasks = TaskOwner("agent connection")
         self.layer = self._entry(destination)
 
     def _entry(self, destination: Address | None) -> EntryLayer:

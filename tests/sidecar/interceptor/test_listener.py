@@ -356,6 +356,77 @@ async def test_much_is_relayed_both_ways_at_once_and_unchanged(stage) -> None:
         assert await agent.at_end()
 
 
+async def test_much_goes_to_the_engine_and_back_at_once_and_unchanged(stage) -> None:
+    stage.engine = await stage.serve(_echo)
+    block = os.urandom(MEGABYTE)
+    async with await RawAgent.through(stage.proxy, PROVIDER, ca_pem=stage.ca_pem) as agent:
+
+        async def send() -> None:
+            for number in range(32):
+                await agent.write(struct.pack("!I", number) + block[4:])
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send())
+            for number in range(32):
+                received = await agent.reader.readexactly(MEGABYTE)
+                assert received == struct.pack("!I", number) + block[4:]
+
+
+async def test_an_agent_that_does_not_read_holds_the_engine_back(stage) -> None:
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while True:
+            writer.write(bytes(MEGABYTE))
+            await writer.drain()
+            sent += MEGABYTE
+
+    stage.engine = await stage.serve(flood)
+    async with await RawAgent.through(stage.proxy, PROVIDER, ca_pem=stage.ca_pem) as agent:
+        await agent.reader.readexactly(8 * MEGABYTE)
+        agent.writer.transport.pause_reading()
+        before = -1
+        async with asyncio.timeout(20):
+            while before != sent:
+                before = sent
+                await asyncio.sleep(0.2)
+        assert sent < 64 * MEGABYTE
+
+
+async def test_a_goodbye_without_an_end_of_the_connection_ends_the_engines_side(stage) -> None:
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            if reader.at_eof():
+                break
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        finally:
+            ended.set()
+
+    stage.engine = await stage.serve(serve)
+
+    def talk() -> None:
+        context = ssl.create_default_context(cadata=stage.ca_pem)
+        with socket.create_connection(stage.proxy, 10) as plain:
+            plain.sendall(f"CONNECT {PROVIDER}:443 HTTP/1.1\r\n\r\n".encode())
+            assert b" 200 " in plain.recv(4096)
+            with context.wrap_socket(plain, server_hostname=PROVIDER) as tls:
+                for _ in range(3):
+                    tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    assert tls.recv(4096).endswith(b"ok")
+                with contextlib.suppress(OSError):  # its answer may be the connection's end
+                    tls.unwrap()
+
+    await asyncio.to_thread(talk)
+    await asyncio.wait_for(ended.wait(), 10)
+
+
 async def test_the_engines_cut_reaches_the_agent_as_one(stage) -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

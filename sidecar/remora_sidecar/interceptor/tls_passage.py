@@ -1,0 +1,72 @@
+"""An open TLS session with an agent, past mitmproxy's layers.
+
+Once the handshake is done and the engine is connected, bytes need decrypting and encrypting
+and no layer. The session stays mitmproxy's: its end is told to the layers, which close as
+they always do.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from OpenSSL import SSL
+
+_RECORD_BYTES = 16 * 1024
+"""The most that one TLS record carries (RFC 8446 §5.1)."""
+
+_ROOM_BYTES = 4096
+"""What encryption adds to anything that is read at once, and more."""
+
+
+class TlsPassage:
+    """Both directions of one session."""
+
+    def __init__(
+        self, tls: SSL.Connection, agent: asyncio.Transport, ended: Callable[[], None]
+    ) -> None:
+        """Take over an open session.
+
+        Args:
+            tls: Works on memory; nothing that it was given or has to send is left over.
+            agent: Gets what the session itself has to say, such as key updates.
+            ended: Called when the agent has said goodbye; the session says so again to whoever
+                reads it next.
+        """
+        self._tls = tls
+        self._agent = agent
+        self._ended = ended
+
+    def opened(self, data: bytes) -> bytes:
+        """Decrypt what came from the agent; empty if no record is whole."""
+        self._tls.bio_write(data)
+        pieces = []
+        try:
+            while True:
+                pieces.append(self._tls.recv(_RECORD_BYTES))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self._ended()
+        except SSL.Error:
+            pass  # an alert, which ends the connection itself
+        if (own := self._to_send(_RECORD_BYTES)) and not self._agent.is_closing():
+            self._agent.write(own)
+        return b"".join(pieces)
+
+    def sealed(self, data: bytes) -> bytes:
+        """Encrypt what goes to the agent; empty if the session takes no more."""
+        try:
+            self._tls.sendall(data)
+        except SSL.Error:
+            return b""  # the agent has ended it: what it no longer wants is dropped
+        return self._to_send(len(data) + _ROOM_BYTES)
+
+    def _to_send(self, expected: int) -> bytes:
+        pieces = []
+        try:
+            while True:
+                pieces.append(self._tls.bio_read(expected))
+                if len(pieces[-1]) < expected:
+                    break
+        except SSL.WantReadError:
+            pass
+        return b"".join(pieces)
