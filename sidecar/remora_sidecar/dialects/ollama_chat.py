@@ -100,9 +100,7 @@ class OllamaReader:
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
         self._body.feed(data)
-        if self._body.is_stream:
-            return self._has_output
-        return self._body.begun and not self._failed
+        return self._body.has_said(self._has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import anthropic
 import boto3
@@ -24,12 +24,6 @@ MODEL = {"model": "m"}
 CHAT = {**MODEL, "messages": []}
 MESSAGES = {**CHAT, "max_tokens": 9}
 Ask = Callable[[str], Awaitable[object]]
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
 
 
 async def _openai(url: str, ask: Callable[[openai.AsyncOpenAI], Awaitable[object]]) -> object:

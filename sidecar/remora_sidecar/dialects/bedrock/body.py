@@ -68,6 +68,15 @@ class BedrockBody:
         """Whether anything was seen."""
         return self.is_stream or self._json.begun
 
+    def has_said(self, has_output: bool) -> bool:
+        """Tell whether the model said something.
+
+        Args:
+            has_output: Whether an event of a stream carried output; a success that is no
+                stream says something with its first byte.
+        """
+        return has_output if self.is_stream else self.begun and self._head.status < 400
+
     @property
     def is_whole(self) -> bool:
         """Whether every byte of a stream so far belongs to an undamaged whole message."""

@@ -98,7 +98,7 @@ class SseBody:
         value = parse_json(data)
         if isinstance(value, dict):
             self._take(value, name)
-        elif data.strip() == self._sentinel:
+        elif self._sentinel and data.strip() == self._sentinel:
             self.ended = True
         elif name == b"error" and data:
             self._take({"error": data[:4000].decode("utf-8", "replace")}, name)
@@ -167,6 +167,15 @@ class AnswerBody:
     def begun(self) -> bool:
         """Whether more than white space was seen."""
         return self._body is not None
+
+    def has_said(self, has_output: bool) -> bool:
+        """Tell whether the model said something.
+
+        Args:
+            has_output: Whether an event of a stream carried output; a success that is no
+                stream says something with its first byte.
+        """
+        return has_output if self.is_stream else self.begun and self._head.status < 400
 
     @property
     def ended(self) -> bool:

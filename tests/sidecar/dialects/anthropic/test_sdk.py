@@ -8,21 +8,14 @@ from anthropic.types.beta import BetaMessage
 
 from remora.records import Usage
 from remora.testing.double import ProviderDouble
-from remora.testing.double_answer import RandomCuts, answer_of, json_answer
+from remora.testing.double_answer import RandomCuts, answer_of
 from remora.testing.transcripts import Transcript
 from remora_sidecar.dialects.anthropic.messages import AnthropicMessages
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest
 from remora_sidecar.model.exchange import AnswerHead
-from remora_sidecar.model.refusal import Refusal
 
 MESSAGES = AnthropicMessages()
 ASKED = {"model": "claude", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
 
 
 @pytest.fixture
@@ -73,29 +66,3 @@ async def test_the_official_sdk_comes_to_the_same_message(
         assert facts.service_tier == (message.usage.service_tier or "")
         called = [block.name for block in message.content if hasattr(block, "name")]
         assert list(facts.tool_names) == called, transcript.id
-
-
-@pytest.mark.parametrize(
-    ("status", "raised"),
-    [
-        (402, anthropic.APIStatusError),
-        (403, anthropic.PermissionDeniedError),
-        (413, anthropic.RequestTooLargeError),
-        (429, anthropic.RateLimitError),
-        (502, anthropic.InternalServerError),
-        (504, anthropic.DeadlineExceededError),
-    ],
-)
-async def test_the_official_sdk_raises_a_refusal_as_what_it_is(
-    double: ProviderDouble,
-    client: anthropic.AsyncAnthropic,
-    status: int,
-    raised: type[anthropic.APIStatusError],
-) -> None:
-    refused = MESSAGES.refuse(Refusal(status, "t", "CODE", "why"), "c1")
-    double.script(json_answer(refused.body, status=refused.status))
-    with pytest.raises(raised, match="remora: why") as caught:
-        await client.messages.create(**ASKED)
-    assert caught.value.status_code == status
-    assert isinstance(caught.value.body, dict)
-    assert caught.value.body["remora"]["code"] == "CODE"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -25,12 +25,6 @@ from remora_sidecar.model.signature import is_signed
 MESSAGES = [{"role": "user", "content": [{"text": "Hi"}]}]
 EVENTS = (("content-type", "application/vnd.amazon.eventstream"),)
 ARN = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.amazon.nova-lite-v1:0"
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,12 +20,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientS
 
 
 @pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
-
-
-@pytest.fixture
 async def client(double: ProviderDouble) -> AsyncIterator[genai.Client]:
     host, port = double.address
     options = types.HttpOptions(base_url=f"http://{host}:{port}")

@@ -1,6 +1,6 @@
 """The official SDK reads each recorded stream from a socket; what it comes to is the truth."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import openai
@@ -9,28 +9,13 @@ from openai.types.responses import Response, ResponseUsage
 
 from remora.records import Usage
 from remora.testing.double import ProviderDouble
-from remora.testing.double_answer import RandomCuts, answer_of, json_answer
+from remora.testing.double_answer import RandomCuts, answer_of
 from remora.testing.transcripts import Transcript
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest
 from remora_sidecar.dialects.openai.responses import OpenAIResponses
 from remora_sidecar.model.exchange import AnswerHead
-from remora_sidecar.model.refusal import Refusal
 
 RESPONSES = OpenAIResponses()
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(double: ProviderDouble) -> AsyncIterator[openai.AsyncOpenAI]:
-    host, port = double.address
-    url = f"http://{host}:{port}/v1"
-    async with openai.AsyncOpenAI(api_key="x", base_url=url, max_retries=0) as made:
-        yield made
 
 
 def _read(transcript: Transcript) -> AnswerFacts:
@@ -103,26 +88,3 @@ async def test_the_official_sdk_reads_the_same_response_back(
         assert last is not None
         assert last.type == "response.completed"
         _assert_the_same(_read(transcript), last.response, transcript.id)
-
-
-@pytest.mark.parametrize(
-    ("status", "raised"),
-    [
-        (402, openai.APIStatusError),
-        (403, openai.PermissionDeniedError),
-        (413, openai.APIStatusError),
-        (429, openai.RateLimitError),
-        (502, openai.InternalServerError),
-    ],
-)
-async def test_the_official_sdk_raises_a_refusal_as_what_it_is(
-    double: ProviderDouble,
-    client: openai.AsyncOpenAI,
-    status: int,
-    raised: type[openai.APIStatusError],
-) -> None:
-    refused = RESPONSES.refuse(Refusal(status, "t", "CODE", "why"), "c1")
-    double.script(json_answer(refused.body, status=refused.status))
-    with pytest.raises(raised, match="remora: why") as caught:
-        await client.responses.create(model="m", input="hi")
-    assert (caught.value.status_code, caught.value.code) == (status, "CODE")

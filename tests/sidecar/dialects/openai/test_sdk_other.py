@@ -1,11 +1,10 @@
 """What the official SDK sends and reads, of calls beside chats and responses."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import openai
-import pytest
 from openai.types.completion_usage import CompletionUsage
 
 from remora.records import Usage
@@ -20,20 +19,6 @@ from remora_sidecar.dialects.openai.images import OpenAIImages
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 
 COMPLETIONS = OpenAICompletions()
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[ProviderDouble]:
-    async with ProviderDouble() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(double: ProviderDouble) -> AsyncIterator[openai.AsyncOpenAI]:
-    host, port = double.address
-    url = f"http://{host}:{port}/v1"
-    async with openai.AsyncOpenAI(api_key="x", base_url=url, max_retries=0) as made:
-        yield made
 
 
 def _read(reader: AnswerReader, body: bytes) -> AnswerFacts:
