@@ -60,6 +60,8 @@ class JsonArray:
             return
         at = self._string_end(data, 0) if self._in_string else 0
         begin = self._read_elements(data, at)
+        if self.ended:
+            return  # what follows the bracket is no element
         if self._depth:
             self._hold(data[begin:])
         elif b"]" in data[begin:]:

@@ -113,6 +113,12 @@ marks = st.lists(
 )
 
 
+def test_what_follows_the_array_is_no_element() -> None:
+    for pieces in ([b"]{" + b"\0" * 20], [b"]", b"{" + b"\0" * 20]):
+        taken, array = _read(*pieces, limit=20)
+        assert (taken, array.ended, array.problem) == ([], True, "")
+
+
 @given(st.binary() | marks.map(b"".join), st.data())
 def test_cuts_change_nothing_whatever_the_bytes(whole: bytes, data: st.DataObject) -> None:
     taken, array = _read(*_pieces(whole, data), limit=20)
