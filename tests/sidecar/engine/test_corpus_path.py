@@ -98,7 +98,8 @@ def _reading_problems(transcript: Transcript, record: CallRecord) -> list[str]:
         expected["finish_reason"] = str(reason)
     stated = _stated(record)
     return [
-        f"{transcript.id}: {name} is {stated[name]!r}, expected {value!r}"
+        f"{transcript.id}: {name} is {stated[name]!r}, expected {value!r}; read as "
+        f"{record.dialect} of {record.provider} at {record.url}, notes {record.notes}"
         for name, value in expected.items()
         if stated[name] != value
     ]
