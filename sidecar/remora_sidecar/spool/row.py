@@ -8,7 +8,7 @@ spool and its database call it; it knows neither SQLite nor the clock.
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -63,7 +63,21 @@ class Spooled:
     message: pb.CallRecord
 
 
-def encode(record: CallRecord) -> tuple[bytes, bytes | None]:
+class Encoded(NamedTuple):
+    """A record in the wire form.
+
+    Attributes:
+        record: Facts.
+        bodies: None where none were captured.
+        message: What ``record`` and ``bodies`` say, where that was made anyway.
+    """
+
+    record: bytes
+    bodies: bytes | None
+    message: pb.CallRecord | None
+
+
+def encode(record: CallRecord) -> Encoded:
     """Make the byte strings of a record; a value that does not fit is mended and noted.
 
     Raises:
@@ -83,11 +97,12 @@ def _bare(record: CallRecord) -> CallRecord:
     return CallRecord(record.call_id, record.started_unix_ns, notes=(_LOST_NOTE,))
 
 
-def _encode(record: CallRecord) -> tuple[bytes, bytes | None]:
-    facts = to_message_without_bodies(record).SerializeToString()
+def _encode(record: CallRecord) -> Encoded:
+    message = to_message_without_bodies(record)
+    facts = message.SerializeToString()
     if record.request_body is None and record.response_body is None:
-        return facts, None
-    return facts, _encode_bodies(record)
+        return Encoded(facts, None, message)
+    return Encoded(facts, _encode_bodies(record), None)
 
 
 def _encode_bodies(record: CallRecord) -> bytes:

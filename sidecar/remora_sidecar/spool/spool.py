@@ -1,9 +1,10 @@
 """The durable queue between finished calls and the aggregator.
 
 The engine appends on the event loop: one INSERT, no thread hop, never an exception. The
-reporter takes batches and deletes what was acknowledged; that, shedding and checkpoints run
-in one worker thread over a second connection. While the file does not take records they
-wait in a bounded queue in memory, from where they are delivered or written down later.
+reporter takes batches, from memory where they are the newest, and deletes what was acknowledged;
+reading, deleting, shedding and checkpoints run in one worker thread over a second connection.
+While the file does not take records they wait in a bounded queue in memory, from where they are
+delivered or written down later.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from remora_sidecar.spool.backlog import Backlog
 from remora_sidecar.spool.database import PAGE_BYTES, Database, open_database
 from remora_sidecar.spool.drain import Drain, Found
 from remora_sidecar.spool.row import SHED, Row, Spooled, encode
+from remora_sidecar.spool.tail import Tail
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Spool:
         self._backlog = Backlog(_BACKLOG_LIMIT_BYTES)
         self._database: Database | None = None
         self._drain: Drain | None = None
+        self._tail = Tail()
         self._opening: Future[Database] | None = None
         self._next = 1
         self._cursor = 0
@@ -113,23 +116,30 @@ class Spool:
             logger.error("a record came after the spool was closed")
             return
         try:
-            facts, bodies = encode(record)
+            encoded = encode(record)
         except (TypeError, ValueError) as error:
             self.lost_total += 1
             logger.error("a record could not be written down: %s", type(error).__name__)
             return
-        self._oversize += bodies == SHED
-        row = Row(self._next, facts, bodies)
+        self._oversize += encoded.bodies == SHED
+        row = Row(self._next, encoded.record, encoded.bodies)
         self._next += 1
-        self._take(row)
+        if self._take(row) and encoded.message is not None:
+            self._tail.add(row.sequence, encoded.message, row.size)
+        else:
+            self._tail.clear()
         self.arrived.set()
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: Row) -> bool:
+        """Write a row down, or queue it; true if the file has it and all before it."""
         if self._database is None or self._backlog or self._unwritable:
             self._queue(row)
             self._retry()
-        elif not self._insert(self._database, row):
+            return False
+        if not self._insert(self._database, row):
             self._queue(row)
+            return False
+        return True
 
     def _queue(self, row: Row) -> None:
         self.unwritten_total += 1
@@ -225,6 +235,7 @@ class Spool:
             self._worker.submit(self._database.close)
             self._before.append(self._drain)
             self._stored -= self._drain.deleted_total
+        self._tail.clear()
         self._database = self._drain = None
 
     # What the reporter calls.
@@ -232,6 +243,8 @@ class Spool:
     async def batch(self, limit: int, max_bytes: int) -> list[Spooled]:
         """Hand out the oldest records not yet handed out, at least one if there is any."""
         self._retry()
+        if (fresh := self._fresh(limit, max_bytes)) is not None:
+            return fresh
         stored, drain = self._stored, self._drain
         found = Found([], self._cursor, whole=True)
         if drain is not None:
@@ -246,6 +259,15 @@ class Spool:
         if found.whole and stored == self._stored:
             self._add_queued(found.entries, limit, max_bytes)
         return found.entries
+
+    def _fresh(self, limit: int, max_bytes: int) -> list[Spooled] | None:
+        """Hand out what need not be read from the file; None if something must."""
+        if self._backlog:
+            return None
+        taken = self._tail.take(self._cursor, limit, max_bytes)
+        if taken:
+            self._cursor = taken[-1].sequence
+        return taken
 
     def _add_queued(self, entries: list[Spooled], limit: int, max_bytes: int) -> None:
         """Add rows from memory, which follow all rows of the file."""
@@ -286,6 +308,7 @@ class Spool:
     def rewind(self) -> None:
         """Hand out again, from the oldest, what was neither forgotten nor refused."""
         self._cursor = 0
+        self._tail.clear()
 
     # What people ask.
 

@@ -430,6 +430,7 @@ async def test_a_row_that_is_no_record_is_buried_and_passed_over(
     with sqlite3.connect(tmp_path / "data" / "spool.sqlite") as file:
         file.execute("UPDATE records SET record = x'ffff' WHERE sequence = 2")
     file.close()
+    spool.rewind()
 
     assert ids(await drain(spool)) == [0, 2]
     assert (spool.refused_total, spool.depth) == (1, 2)
@@ -443,6 +444,7 @@ async def test_fields_of_a_newer_sidecar_are_handed_on(open_spool, make_record, 
         [(record,)] = file.execute("SELECT record FROM records")
         file.execute("UPDATE records SET record = ?", (record + unknown,))
     file.close()
+    spool.rewind()
 
     [entry] = await spool.batch(1, 1 << 20)
 

@@ -92,7 +92,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule()
     def the_sidecar_is_killed(self):
         """Opens what the files are at this moment, elsewhere, as after kill -9."""
-        self.runner.run(self.spool.batch(1, 1))  # let the worker finish: files copied one by one
+        self.runner.run(self.spool.forget([]))  # let the worker finish: files copied one by one
         self.folders.append(Path(tempfile.mkdtemp()))
         for file in self.folders[-2].iterdir():
             if not file.name.endswith("-shm"):
