@@ -31,6 +31,8 @@ _FORMAT = b"remora cache key 1"
 POD_ONLY = "pod:"
 
 _KEPT_HEADS = 256
+_KEPT_BODIES = 64
+_KEPT_BODY_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,15 @@ def _counted(headers: Headers, rules: Harmless) -> Named:
 
 
 def _body(body: bytes, rules: Harmless) -> tuple[bytes, bytes]:
+    """Write a body for the key; small ones that are asked again need not be parsed again."""
+    written = _kept_body if len(body) <= _KEPT_BODY_BYTES else _written_body
+    return written(body, rules.fields)
+
+
+def _written_body(body: bytes, without: frozenset[str]) -> tuple[bytes, bytes]:
     """The canonical body without what does not matter; the bytes where it has no such form."""
-    written = canonical_body(body, rules.fields)
+    written = canonical_body(body, without)
     return (b"bytes", body) if written is None else (b"json", written)
+
+
+_kept_body = lru_cache(maxsize=_KEPT_BODIES)(_written_body)

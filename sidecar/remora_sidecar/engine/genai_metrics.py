@@ -102,7 +102,9 @@ class GenAIMetrics:
         if not 200 <= record.status_code < 300 or record.error is not None:
             return
         for model in (record.requested_model, record.response_model):
-            if len(self._models) < MAX_MODELS and _READABLE_NAME.fullmatch(model):
+            if model in self._models or len(self._models) >= MAX_MODELS:
+                continue
+            if _READABLE_NAME.fullmatch(model):
                 self._models.add(model)
 
     def _labels(self, record: CallRecord) -> _Labels:

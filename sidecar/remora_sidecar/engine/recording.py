@@ -1,8 +1,7 @@
 """A call watched from its answer's first byte on, and recorded however it ends."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from remora.errors import UpstreamError
 from remora.records import CallError, CallRecord, EndReason
@@ -104,19 +103,42 @@ class Recording:
         """Leave the record to another task, which says ``taken_over`` to `until_recorded`."""
         self._handed_over = True
 
-    @contextmanager
-    def until_recorded(self, *, taken_over: bool = False) -> Iterator[None]:
+    def until_recorded(self, *, taken_over: bool = False) -> "UntilRecorded":
         """Make the record, at the latest when the block ends; an agent that left is no error."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            if taken_over or not self._handed_over:
-                stopping = self._parts.stopping
-                self.finish(EndReason.STOPPED if stopping else EndReason.CLIENT_GONE)
-            raise
-        except ConnectionError:
-            if taken_over or not self._handed_over:
-                self.finish(EndReason.CLIENT_GONE)
-        finally:
-            if taken_over or not self._handed_over:  # a bug must not lose the fact of the call
-                self.finish(EndReason.UNSPECIFIED, _BUG)
+        return UntilRecorded(self, taken_over=taken_over)
+
+    def ended(self, error: BaseException | None, *, taken_over: bool) -> bool:
+        """Make the record as the carrying of the call has ended; true if that is no error."""
+        gone = isinstance(error, ConnectionError)
+        if self._handed_over and not taken_over:
+            return gone
+        if isinstance(error, asyncio.CancelledError):
+            self.finish(EndReason.STOPPED if self._parts.stopping else EndReason.CLIENT_GONE)
+        elif gone:
+            self.finish(EndReason.CLIENT_GONE)
+        else:  # a bug must not lose the fact of the call
+            self.finish(EndReason.UNSPECIFIED, _BUG)
+        return gone
+
+
+class UntilRecorded:
+    """Sees to it that a call's record is made; see `Recording.until_recorded`."""
+
+    __slots__ = ("_recording", "_taken_over")
+
+    def __init__(self, recording: Recording, *, taken_over: bool) -> None:
+        """Take the recording, and whether another task handed it over."""
+        self._recording = recording
+        self._taken_over = taken_over
+
+    def __enter__(self) -> None:
+        """Begin to carry the call."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """End it."""
+        return self._recording.ended(error, taken_over=self._taken_over)

@@ -46,6 +46,8 @@ async def take_body(content: StreamReader, length: int | None, limit: int) -> Re
     """
     if length is not None and length > limit:
         return PassingBody(b"", content, length)
+    if content.is_eof():
+        return HeldBody(content.read_nowait())
     first = await content.readany()
     if content.at_eof():
         return HeldBody(first)
