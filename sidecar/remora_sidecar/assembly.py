@@ -29,20 +29,20 @@ from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
 from remora_sidecar.data_directory import DataDirectory, read_token
 from remora_sidecar.engine.caching import Caching
-from remora_sidecar.engine.listener import EngineListener
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.opaque import OpaqueConnection, record_opaque
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
+from remora_sidecar.engine.server import EngineServer
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.upstream import Upstream, upstream_context
 from remora_sidecar.interceptor.authority import CertificateAuthority, LocalAuthority
 from remora_sidecar.interceptor.constraints import may_sign
-from remora_sidecar.interceptor.layers import DialGuard, Route
+from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.trust_files import write_trust_files
-from remora_sidecar.model.handoff import Address, HandOffTable
+from remora_sidecar.model.handoff import Address
 from remora_sidecar.policy import CachePolicy, PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
 from remora_sidecar.policy_files import PolicyFiles
@@ -77,7 +77,7 @@ class Sidecar:
     parts: EngineParts
     spool: Spool
     reporter: Reporter | None
-    engine: EngineListener
+    engine: EngineServer
     interceptor: Interceptor
     export: "TelemetryExport | None"
     proxy: Address = ("", 0)
@@ -114,7 +114,7 @@ class Sidecar:
             "version": __version__,
             "spool_depth": self.spool.depth,
             "records_unwritten": self.spool.unwritten_total,
-            "hand_offs": len(self.parts.table),
+            "hand_offs": self.engine.connections,
         }
         if self.reporter is not None:
             figures["aggregator_connected"] = self.reporter.connected
@@ -182,8 +182,8 @@ async def _build(
     watch_cache(metrics.registry, parts.caching.levels)
     stack.push_async_callback(parts.caching.levels.aclose)
     stack.push_async_callback(parts.tasks.aclose)
-    engine = EngineListener(parts)
-    interceptor = _interceptor(parts, authority, settings, await engine.start())
+    engine = EngineServer(parts)
+    interceptor = _interceptor(parts, authority, settings, engine.take_over)
     reporter = _reporter(settings, data, spool, clock)
     return Sidecar(settings, data, authority, parts, spool, reporter, engine, interceptor, export)
 
@@ -198,7 +198,6 @@ def _parts(
 ) -> EngineParts:
     return EngineParts(
         clock=clock,
-        table=HandOffTable(),
         policy=policy,
         sessions=Sessions(clock.now_unix_ns()),
         prices=PriceBook(),
@@ -263,7 +262,7 @@ def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
 
 
 def _interceptor(
-    parts: EngineParts, authority: CertificateAuthority, settings: SidecarSettings, engine: Address
+    parts: EngineParts, authority: CertificateAuthority, settings: SidecarSettings, engine: TakeOver
 ) -> Interceptor:
     def make_route(mode: str) -> Route:
         return Route(
@@ -278,9 +277,7 @@ def _interceptor(
     def opaque_ended(seen: OpaqueConnection) -> None:
         record_opaque(parts, seen)
 
-    return Interceptor(
-        table=parts.table, make_route=make_route, opaque_ended=opaque_ended, clock=parts.clock
-    )
+    return Interceptor(make_route=make_route, opaque_ended=opaque_ended, clock=parts.clock)
 
 
 def _reporter(

@@ -31,14 +31,12 @@ class EngineMetrics(Collector):
     Attributes:
         registry: What is scraped.
         refused: Requests that could not be carried, by code.
-        not_handed_off: Connections to the engine that the interceptor never made.
         in_flight: Calls being carried.
     """
 
     def __init__(self) -> None:
         """Start at zero."""
         self.refused: Counter[str] = Counter()
-        self.not_handed_off = 0
         self.in_flight = 0
         self._calls: Counter[tuple[str, str, str]] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
@@ -112,11 +110,6 @@ class EngineMetrics(Collector):
         )
         yield CounterMetricFamily(
             "remora_opaque", "Calls and connections relayed or blocked unread.", self._opaque
-        )
-        yield CounterMetricFamily(
-            "remora_connections_not_handed_off",
-            "Connections to the engine that the interceptor never made.",
-            self.not_handed_off,
         )
         yield GaugeMetricFamily("remora_calls_in_flight", "Calls being carried.", self.in_flight)
         yield from self._spreads()

@@ -14,7 +14,7 @@ from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.settlement import Settlement
 from remora_sidecar.engine.upstream import Upstream
 from remora_sidecar.engine.usage_asking import UsageAsking
-from remora_sidecar.model.handoff import HandOff, HandOffTable
+from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.policy import PolicySnapshot
 
 _KEPT_ORIGINS = 1024
@@ -35,7 +35,6 @@ class EngineParts:
     """
 
     clock: Clock
-    table: HandOffTable
     policy: PolicySnapshot
     sessions: Sessions
     prices: PriceBook

@@ -1,7 +1,8 @@
 """One agent connection: mitmproxy's connection handler around our layers.
 
 mitmproxy's Master, addons and hooks are not used: the handler is its asyncio driver, and
-the few hooks that matter (a connection to the engine opened or closed) are taken here.
+the few hooks that matter are taken here, and so are connections to the engine, which go over no
+socket.
 """
 
 import asyncio
@@ -12,16 +13,18 @@ from types import TracebackType
 from typing import cast
 
 from mitmproxy import options as moptions
-from mitmproxy.connection import Connection, Server
-from mitmproxy.proxy import events, mode_specs, server, server_hooks
+from mitmproxy.connection import Connection, ConnectionState, Server
+from mitmproxy.proxy import commands, events, mode_specs, server, server_hooks
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layers.tls import TlsFailedClientHook
+from mitmproxy.proxy.server import ConnectionIO
 
 from remora.tasks import TaskOwner
 from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
+from remora_sidecar.interceptor.pipe import pipe
 from remora_sidecar.interceptor.splice import splice
 from remora_sidecar.interceptor.tls_passage import TlsPassage
-from remora_sidecar.model.handoff import Address, HandOffTable
+from remora_sidecar.model.handoff import Address, HandOff
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ _READ_BYTES = 65535
 """How much mitmproxy's handler reads at a time."""
 
 _KEPT_DURING_DIAL_BYTES = 256 * 1024
+
+_DIAL_ENDS = (server_hooks.ServerConnectedHook, server_hooks.ServerConnectErrorHook)
 
 _NOT_TRUSTED = ("unknown ca", "bad certificate", "certificate unknown", "client disconnected")
 """In mitmproxy's words for a failed handshake: alerts, or an agent that left without one."""
@@ -58,7 +63,6 @@ class AgentConnection(server.LiveConnectionHandler):
         *,
         options: moptions.Options,
         route: Route,
-        table: HandOffTable,
         destination: Address | None,
         not_trusted: Callable[[str], None],
     ) -> None:
@@ -69,13 +73,11 @@ class AgentConnection(server.LiveConnectionHandler):
             writer: To the agent.
             options: What mitmproxy looks at.
             route: What the layers share with whoever runs them.
-            table: Told of connections to the engine.
             destination: Where a redirected connection was going.
             not_trusted: Told the name whose certificate the agent did not accept.
         """
         super().__init__(reader, writer, options, mode_specs.ProxyMode.parse("regular"))
         self.route = route
-        self._table = table
         self._not_trusted = not_trusted
         self._dials = 0
         self._dial_ended = asyncio.Event()
@@ -111,8 +113,8 @@ class AgentConnection(server.LiveConnectionHandler):
         if agent is None or other is None:
             return
         active, through = self.timeout_watchdog.register_activity, None
-        if layer.tls is not None:
-            passage = TlsPassage(layer.tls, agent, self._agent_said_goodbye)
+        if (session := layer.terminates) is not None:
+            passage = TlsPassage(session.tls, agent, session.records, self._agent_said_goodbye)
             through = passage.opened if source is self.client else passage.sealed
         if source is self.client:
             splice(agent, other, active, through)
@@ -132,17 +134,40 @@ class AgentConnection(server.LiveConnectionHandler):
             return None
         return cast(asyncio.Transport, writer.transport)
 
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        """Dial as mitmproxy does; what is handed off has its other end within the process."""
+        server = command.connection
+        hand_off = self.route.hand_offs.get(server)
+        if hand_off is None:
+            await super().open_connection(command)
+            return
+        try:
+            await self._hand_over(command, hand_off)
+        finally:
+            self.route.hand_offs.pop(server, None)
+
+    async def _hand_over(self, command: commands.OpenConnection, hand_off: HandOff) -> None:
+        server, engine = command.connection, self.route.engine(hand_off)
+        if engine is None:
+            server.error = "the engine takes no more connections"
+            await self.server_event(events.OpenConnectionCompleted(command, server.error))
+            return
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        near, _ = pipe(protocol, engine)
+        writer = asyncio.StreamWriter(near, protocol, reader, asyncio.get_running_loop())
+        server.timestamp_start = self.client.timestamp_start
+        server.state = ConnectionState.OPEN
+        self.transports[server] = ConnectionIO(asyncio.current_task(), reader, writer)
+        await self.server_event(events.OpenConnectionCompleted(command, None))
+        await self.handle_connection(server)
+
     async def handle_hook(self, hook: StartHook) -> None:
-        """Note connections to the engine before any byte goes over them."""
+        """Note the beginnings and ends of dials, and handshakes that failed."""
         if isinstance(hook, server_hooks.ServerConnectHook):
             self._dials += 1
-        elif isinstance(hook, server_hooks.ServerConnectErrorHook):
+        elif isinstance(hook, _DIAL_ENDS):
             self._dial_is_over()
-        elif isinstance(hook, server_hooks.ServerConnectedHook):
-            self._dial_is_over()
-            self._connected(hook.data.server)
-        elif isinstance(hook, server_hooks.ServerDisconnectedHook):
-            self._disconnected(hook.data.server)
         elif isinstance(hook, TlsFailedClientHook):
             self._handshake_failed(hook.data.conn.error or "")
 
@@ -163,15 +188,6 @@ class AgentConnection(server.LiveConnectionHandler):
         if any(sign in error for sign in _NOT_TRUSTED):
             for hand_off in self.route.hand_offs.values():
                 self._not_trusted(hand_off.tls_name)
-
-    def _connected(self, upstream: Server) -> None:
-        hand_off = self.route.hand_offs.get(upstream)
-        if hand_off is not None and upstream.sockname is not None:
-            self._table.put(upstream.sockname[:2], hand_off)
-
-    def _disconnected(self, upstream: Server) -> None:
-        if self.route.hand_offs.pop(upstream, None) and upstream.sockname is not None:
-            self._table.remove(upstream.sockname[:2])
 
     def end(self) -> None:
         """Close the agent's connection, and with it everything that was opened for it."""

@@ -4,6 +4,7 @@ Sans-io generators: events in, commands out. They use mitmproxy's TLS and TCP la
 nothing of its HTTP stack; `connection.AgentConnection` performs the commands.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from OpenSSL import SSL
 
 from remora.errors import RemoraError
 from remora_sidecar.interceptor.peek import HttpHead, NeedMore, Other, Peek, TlsHello, peek
+from remora_sidecar.interceptor.tls_records import TlsRecords
 from remora_sidecar.interceptor.verdict import (
     Block,
     CurrentPolicy,
@@ -43,6 +45,9 @@ SERVER_FIRST_WAIT_S = 0.2
 SILENT_AFTER_FAILED_DIAL_S = 1.0
 """What a silent client still gets to speak where its server can't be reached."""
 
+_ENGINE: Address = ("engine", 0)
+"""No place to dial: stands where mitmproxy wants an address."""
+
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 _NO_APPLICATION_PROTOCOL = 120
@@ -51,6 +56,10 @@ _INTERNAL_ERROR = 80
 
 DialGuard = Callable[[str, int], str | None]
 """Says why an explicit connection may not go to this host and port; None if it may."""
+
+
+TakeOver = Callable[[HandOff], asyncio.Protocol | None]
+"""Gives who takes a connection's decrypted bytes; None if no more are taken."""
 
 
 @dataclass(slots=True)
@@ -71,17 +80,17 @@ class Route:
     Attributes:
         policy: Gives the policy in force.
         tls_context: Makes the TLS context of a leaf for a name.
-        engine: Where the engine listens.
+        engine: Takes connections over.
         connect_to: Where to dial provider hosts instead.
         dial_guard: Limits what explicit connections reach.
-        hand_offs: Filled before a connection to the engine is opened.
+        hand_offs: Connections to the engine, filled before they are opened.
         opaque: Set where the connection is an unread one to a provider host.
         proxy_user: User name of the proxy URL, once known.
     """
 
     policy: CurrentPolicy
     tls_context: Callable[[str], SSL.Context]
-    engine: Address
+    engine: TakeOver
     connect_to: ConnectTo
     dial_guard: DialGuard
     mode: str
@@ -91,7 +100,7 @@ class Route:
 
     def hand_off(self, *, tls_name: str, destination: Address | None) -> connection.Server:
         """Make the connection to the engine and note what the engine must know of it."""
-        server = connection.Server(address=self.engine)
+        server = connection.Server(address=_ENGINE)
         self.hand_offs[server] = HandOff(
             mode=self.mode,
             tls_name=tls_name,
@@ -169,6 +178,10 @@ class ProviderTlsLayer(ClientTLSLayer):
 
     The ClientHello was read already, so mitmproxy's own reading of it and its hooks are
     passed by; the handshake itself is mitmproxy's.
+
+    Attributes:
+        tls: The session.
+        records: Where the agent's side of it is.
     """
 
     def __init__(self, context: Context, tls_context: SSL.Context) -> None:
@@ -177,7 +190,14 @@ class ProviderTlsLayer(ClientTLSLayer):
         self.tls = SSL.Connection(tls_context)
         self.tls.set_accept_state()
         self.client_hello_parsed = True
+        self.records = TlsRecords()
         self._hand_off = self.child_layer = HandOffLayer(context)
+
+    def handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        """Follow the agent's records, then take the event."""
+        if isinstance(event, events.DataReceived) and event.connection == self.context.client:
+            self.records.ended_in(event.data)
+        yield from super().handle_event(event)
 
     @property
     def is_open(self) -> bool:
@@ -209,9 +229,9 @@ class EntryLayer(layer.Layer):
         return isinstance(child, HandOffLayer | ProviderTlsLayer) and child.is_open
 
     @property
-    def tls(self) -> SSL.Connection | None:
-        """The session with the agent, where its TLS is terminated."""
-        return self._child.tls if isinstance(self._child, ProviderTlsLayer) else None
+    def terminates(self) -> "ProviderTlsLayer | None":
+        """Who has the session with the agent, where its TLS is terminated."""
+        return self._child if isinstance(self._child, ProviderTlsLayer) else None
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
         """Keep from the layers what no longer concerns them, then take the event."""

@@ -14,7 +14,7 @@ from remora.tasks import TaskOwner
 from remora_sidecar.engine.opaque import OpaqueConnection
 from remora_sidecar.interceptor.connection import AgentConnection, connection_options
 from remora_sidecar.interceptor.layers import Route, written
-from remora_sidecar.model.handoff import Address, HandOffTable
+from remora_sidecar.model.handoff import Address
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,8 @@ OpaqueEnded = Callable[[OpaqueConnection], None]
 class Interceptor:
     """Listens on loopback for agents, in either mode, and hands off or relays."""
 
-    def __init__(
-        self, *, table: HandOffTable, make_route: MakeRoute, opaque_ended: OpaqueEnded, clock: Clock
-    ) -> None:
+    def __init__(self, *, make_route: MakeRoute, opaque_ended: OpaqueEnded, clock: Clock) -> None:
         """Take what every connection needs."""
-        self._table = table
         self._make_route = make_route
         self._opaque_ended = opaque_ended
         self._clock = clock
@@ -101,7 +98,7 @@ class Interceptor:
         route = self._make_route(mode)
         started_s = self._clock.monotonic_s()
         handler = AgentConnection(
-            reader, writer, options=self._options, route=route, table=self._table,
+            reader, writer, options=self._options, route=route,
             destination=destination, not_trusted=self._say_not_trusted,
         )  # fmt: skip
         task = asyncio.current_task()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from OpenSSL import SSL
 
+from remora_sidecar.interceptor.tls_records import TlsRecords
+
 _RECORD_BYTES = 16 * 1024
 """The most that one TLS record carries (RFC 8446 §5.1)."""
 
@@ -21,36 +23,49 @@ class TlsPassage:
     """Both directions of one session."""
 
     def __init__(
-        self, tls: SSL.Connection, agent: asyncio.Transport, ended: Callable[[], None]
+        self,
+        tls: SSL.Connection,
+        agent: asyncio.Transport,
+        records: TlsRecords,
+        ended: Callable[[], None],
     ) -> None:
         """Take over an open session.
 
         Args:
             tls: Works on memory; nothing that it was given or has to send is left over.
             agent: Gets what the session itself has to say, such as key updates.
+            records: Has followed what the agent sent so far.
             ended: Called when the agent has said goodbye; the session says so again to whoever
                 reads it next.
         """
         self._tls = tls
         self._agent = agent
         self._ended = ended
+        self._records = records
 
     def opened(self, data: bytes) -> bytes:
-        """Decrypt what came from the agent; empty if no record is whole."""
+        """Decrypt what came from the agent; empty if no record is whole.
+
+        As often as records have come to their end is read, and no more: the answer that there
+        is nothing is a dear one. Only what is no data makes the session say something itself.
+        """
         self._tls.bio_write(data)
         pieces = []
         try:
-            while True:
+            for _ in range(self._records.ended_in(data)):
                 pieces.append(self._tls.recv(_RECORD_BYTES))
         except SSL.WantReadError:
-            pass
+            self._say_own()
         except SSL.ZeroReturnError:
             self._ended()
+            self._say_own()
         except SSL.Error:
-            pass  # an alert, which ends the connection itself
+            self._say_own()  # an alert, which ends the connection itself
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _say_own(self) -> None:
         if (own := self._to_send(_RECORD_BYTES)) and not self._agent.is_closing():
             self._agent.write(own)
-        return b"".join(pieces)
 
     def sealed(self, data: bytes) -> bytes:
         """Encrypt what goes to the agent; empty if the session takes no more."""

@@ -1,7 +1,6 @@
 """What the interceptor knows about a connection that it hands to the engine.
 
-It travels in this table, keyed by the connection's own address as both ends see it,
-never in headers that a client could forge.
+It is handed over with the connection itself, never in headers that a client could forge.
 """
 
 from dataclasses import dataclass
@@ -27,27 +26,3 @@ class HandOff:
     destination: str
     port: int
     proxy_user: str = ""
-
-
-class HandOffTable:
-    """Connections handed to the engine and still open."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._by_address: dict[Address, HandOff] = {}
-
-    def __len__(self) -> int:
-        """Count the open connections."""
-        return len(self._by_address)
-
-    def put(self, address: Address, hand_off: HandOff) -> None:
-        """Note a connection by the address of the interceptor's end."""
-        self._by_address[address] = hand_off
-
-    def get(self, address: Address) -> HandOff | None:
-        """Find a connection by its peer's address as the engine sees it."""
-        return self._by_address.get(address)
-
-    def remove(self, address: Address) -> None:
-        """Forget a closed connection; unknown ones are no error."""
-        self._by_address.pop(address, None)

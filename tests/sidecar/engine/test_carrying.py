@@ -17,7 +17,6 @@ from remora.testing.double_answer import (
     Repeated,
     json_answer,
 )
-from remora.testing.raw_agent import RawAgent
 
 HOST = ("Host", "api.openai.com")
 ASKED = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]})
@@ -395,14 +394,6 @@ async def test_a_second_connection_of_the_same_agent_is_independent(carrying):
     assert [answer.status for answer in answers] == [200, 200]
     records = await carrying.records(2)
     assert len({record.call_id for record in records}) == 2
-
-
-async def test_a_connection_that_was_not_handed_off_is_closed_unread(carrying):
-    engine = carrying.sidecar.engine.address
-    async with await RawAgent.connect(engine) as stranger:
-        await stranger.send("POST", CHAT, [HOST])
-        assert await stranger.at_end()
-    assert carrying.double.requests == []
 
 
 async def test_an_idle_connection_to_the_provider_is_closed(carry, monkeypatch):

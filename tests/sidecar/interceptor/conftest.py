@@ -26,7 +26,7 @@ from remora_sidecar.model.connect_to import ConnectTo
 
 PROVIDER = "api.openai.com"
 PLAIN = "vllm.internal"
-ENGINE = ("127.0.0.1", 9)
+ENGINE = ("engine", 0)
 SERVER = ("192.0.2.7", 443)
 
 MakeHello = Callable[..., bytes]
@@ -162,8 +162,9 @@ class Driven:
         )  # fmt: skip
         context = Context(self.client, connection_options())
         self.route = Route(
-            policy=lambda: _Policy(self.opaque_allowed), tls_context=_tls_context, engine=ENGINE,
-            connect_to=ConnectTo.parse(self.connect_to), dial_guard=self.guard, mode=self.mode,
+            policy=lambda: _Policy(self.opaque_allowed), tls_context=_tls_context,
+            engine=lambda _: None, connect_to=ConnectTo.parse(self.connect_to),
+            dial_guard=self.guard, mode=self.mode,
         )  # fmt: skip
         self.layer: EntryLayer
         if self.mode == "transparent":

@@ -4,7 +4,7 @@ import pytest
 
 PROVIDER = "api.openai.com"
 PLAIN = "vllm.internal"
-ENGINE = ("127.0.0.1", 9)
+ENGINE = ("engine", 0)
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 

@@ -11,7 +11,6 @@ from remora.errors import ConfigError
 from remora.testing.raw_agent import RawAgent
 from remora_sidecar.interceptor.layers import Route
 from remora_sidecar.interceptor.listener import Interceptor
-from remora_sidecar.model.handoff import HandOffTable
 
 
 def _no_route(mode: str) -> Route:
@@ -20,10 +19,7 @@ def _no_route(mode: str) -> Route:
 
 @pytest.fixture
 async def interceptor() -> AsyncIterator[Interceptor]:
-    made = Interceptor(
-        table=HandOffTable(), make_route=_no_route, opaque_ended=lambda _: None,
-        clock=SystemClock(),
-    )  # fmt: skip
+    made = Interceptor(make_route=_no_route, opaque_ended=lambda _: None, clock=SystemClock())
     yield made
     await made.aclose()
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from remora_sidecar.interceptor.tls_passage import TlsPassage
+from remora_sidecar.interceptor.tls_records import TlsRecords
 
 NAME = "api.openai.com"
 _CA = trustme.CA()
@@ -78,23 +79,26 @@ def _session(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Session:
     to_agent, from_agent = ssl.MemoryBIO(), ssl.MemoryBIO()
     agent = _agents_context(version).wrap_bio(to_agent, from_agent, server_hostname=NAME)
     wire, goodbyes = _Wire(), []
-    _shake_hands(tls, agent, to_agent, from_agent)
-    passage = TlsPassage(tls, wire, lambda: goodbyes.append(True))
+    records = _shake_hands(tls, agent, to_agent, from_agent)
+    passage = TlsPassage(tls, wire, records, lambda: goodbyes.append(True))
     return Session(passage, tls, wire, agent, to_agent, from_agent, goodbyes)
 
 
 def _shake_hands(
     tls: SSL.Connection, agent: ssl.SSLObject, to_agent: ssl.MemoryBIO, from_agent: ssl.MemoryBIO
-) -> None:
+) -> TlsRecords:
+    records = TlsRecords()
     for _ in range(4):
         with contextlib.suppress(ssl.SSLWantReadError):
             agent.do_handshake()
         if data := from_agent.read():
             tls.bio_write(data)
+            records.ended_in(data)
         with contextlib.suppress(SSL.WantReadError):
             tls.do_handshake()
         with contextlib.suppress(SSL.WantReadError):
             to_agent.write(tls.bio_read(1 << 20))
+    return records
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -132,6 +136,22 @@ def test_what_goes_to_the_agent_is_sealed_at_once(messages, cuts):
         session.to_agent.write(piece)
         received += session.read()
     assert received == b"".join(messages)
+
+
+@given(message=st.binary(min_size=1, max_size=40_000), data=st.data())
+def test_a_session_may_be_taken_over_in_the_middle_of_a_record(message, data):
+    session = _session()
+    wire = session.written(b"before") + session.written(message)
+    cut = data.draw(st.integers(1, len(wire) - 1))
+    session.tls.bio_write(wire[:cut])
+    records = TlsRecords()
+    records.ended_in(wire[:cut])
+    read = b""
+    with contextlib.suppress(SSL.WantReadError):
+        while True:
+            read += session.tls.recv(16384)
+    passage = TlsPassage(session.tls, session.wire, records, lambda: None)
+    assert read + passage.opened(wire[cut:]) == b"before" + message
 
 
 def test_a_large_chunk_leaves_nothing_behind(session):

@@ -6,7 +6,7 @@ from remora_sidecar.interceptor.layers import fatal_alert
 
 PROVIDER = "api.openai.com"
 PLAIN = "vllm.internal"
-ENGINE = ("127.0.0.1", 9)
+ENGINE = ("engine", 0)
 SERVER = ("192.0.2.7", 443)
 
 

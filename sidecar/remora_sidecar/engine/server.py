@@ -1,8 +1,7 @@
-"""The engine's listener on loopback: takes only connections that the interceptor handed off."""
+"""The engine's end of connections that the interceptor hands off; nobody else can reach it."""
 
 import asyncio
 import logging
-import socket
 from typing import cast
 
 from aiohttp import web
@@ -18,7 +17,7 @@ from remora_sidecar.engine.refusal import misdirected, no_provider
 from remora_sidecar.engine.target import Target, locate
 from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
 from remora_sidecar.model.exchange import RequestHead
-from remora_sidecar.model.handoff import Address, HandOff
+from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.refusal import Refusal
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,13 @@ before the agent has read its answer."""
 
 
 class _AgentProtocol(RequestHandler):
-    """aiohttp's server protocol with errors in our words."""
+    """aiohttp's server protocol with errors in our words.
+
+    Attributes:
+        hand_off: What is known of the connection.
+    """
+
+    hand_off: HandOff
 
     def handle_error(
         self,
@@ -64,22 +69,17 @@ class _AgentProtocol(RequestHandler):
 class _AgentServer(web.Server):
     """Makes our protocol for each connection."""
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> _AgentProtocol:
         """Make the protocol of a new connection."""
-        return _AgentProtocol(self, loop=asyncio.get_running_loop(), **self._kwargs)
+        return _AgentProtocol(self, loop=self._loop, **self._kwargs)
 
 
-class EngineListener:
-    """Serves the interceptor's connections."""
+class EngineServer:
+    """Serves the connections of agents, as they come out of their TLS."""
 
     def __init__(self, parts: EngineParts) -> None:
         """Take what the engine's calls need."""
         self._parts = parts
-        self._server: asyncio.Server | None = None
-        self._web: _AgentServer | None = None
-
-    async def start(self) -> Address:
-        """Listen on a free port of loopback and say which."""
         self._web = _AgentServer(
             self._handle,
             request_factory=_request,
@@ -95,44 +95,27 @@ class EngineListener:
             max_headers=MAX_HEADER_FIELDS,
             read_bufsize=64 * 1024,
         )
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._web, "127.0.0.1", 0, family=socket.AF_INET, backlog=1024
-        )
-        return self.address
+
+    def take_over(self, hand_off: HandOff) -> asyncio.Protocol | None:
+        """Make who serves one connection; None while stopping."""
+        if self._parts.stopping:
+            return None
+        protocol = self._web()
+        protocol.hand_off = hand_off
+        return protocol
 
     @property
-    def address(self) -> Address:
-        """Where it listens.
-
-        Raises:
-            RuntimeError: It was not started.
-        """
-        if self._server is None:
-            raise RuntimeError("the engine does not listen yet")
-        address: Address = self._server.sockets[0].getsockname()
-        return address
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._web.connections)
 
     async def _handle(self, made: web.BaseRequest) -> web.StreamResponse:
         request = cast(AgentRequest, made)
-        hand_off = self._handed_off(request)
-        if hand_off is None:
-            self._parts.metrics.not_handed_off += 1
-            logger.warning("a connection to the engine that was not handed off was closed")
-            agent = AgentSide(request)
-            agent.cut()
-            return agent.carried()
+        hand_off = cast(_AgentProtocol, request.protocol).hand_off
         target = locate(request.method, request.target, request.raw_headers, hand_off)
         if isinstance(target, Refusal):
             return self._refuse(request, target)
         return await self._route(request, target, hand_off)
-
-    def _handed_off(self, request: AgentRequest) -> HandOff | None:
-        peer = request.protocol.peername
-        if not isinstance(peer, tuple):
-            return None
-        host, port = peer[:2]
-        return self._parts.table.get((str(host), int(port)))
 
     async def _route(
         self, request: AgentRequest, target: Target, hand_off: HandOff
@@ -160,12 +143,9 @@ class EngineListener:
         return agent.carried()
 
     async def aclose(self, drain_s: float) -> None:
-        """Stop listening; calls in flight get ``drain_s`` to end, then are cut."""
+        """Take no more connections; calls in flight get ``drain_s`` to end, then are cut."""
         self._parts.stopping = True
-        if self._server is not None:
-            self._server.close()
-        if self._web is not None:
-            await self._web.shutdown(drain_s)
+        await self._web.shutdown(drain_s)
 
 
 def _is_its_own(provider: Provider, request: AgentRequest, target: Target) -> bool:
