@@ -74,6 +74,11 @@ class _Protocol(ResponseHandler):
         self.answer_bytes += len(data)
         super().data_received(data)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading; aiohttp asks for it after each chunk, mostly for nothing."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
 
 class AnswerContent(Protocol):
     """An answer's body as it is read; aiohttp's StreamReader is one."""

@@ -50,6 +50,7 @@ class Stage:
     policy: _Policy = field(default_factory=_Policy)
     hand_offs: list[HandOff] = field(default_factory=list)
     open_hand_offs: int = 0
+    stopping: bool = False
     opaque: list[OpaqueConnection] = field(default_factory=list)
     connect_to: str = ""
     proxy: Address = ("", 0)
@@ -77,8 +78,10 @@ class Stage:
 
         return connected
 
-    def take_over(self, hand_off: HandOff) -> asyncio.Protocol:
+    def take_over(self, hand_off: HandOff) -> asyncio.Protocol | None:
         """Take a connection as the engine would."""
+        if self.stopping:
+            return None
         self.hand_offs.append(hand_off)
         serve = self._serving(self.engine or self.as_engine)
 
@@ -538,3 +541,12 @@ async def test_closing_ends_connections_in_every_state(tmp_path, real_hello, ful
             with contextlib.suppress(CutError):
                 await asyncio.wait_for(agent.at_end(), 5)
             agent.abort()
+
+
+async def test_an_engine_that_takes_no_more_ends_the_agents_connection(stage) -> None:
+    stage.stopping = True
+    async with await RawAgent.through(stage.proxy, PROVIDER, ca_pem=stage.ca_pem) as agent:
+        await agent.send("GET", "/")
+
+        assert await agent.at_end()
+    assert stage.hand_offs == []

@@ -95,11 +95,12 @@ class SseBody:
     def _read(self, event: Event) -> bool:
         """Hand on what an event says; false if it can't be read."""
         data, name = event
+        if self._sentinel and data.strip() == self._sentinel:
+            self.ended = True
+            return True
         value = parse_json(data)
         if isinstance(value, dict):
             self._take(value, name)
-        elif self._sentinel and data.strip() == self._sentinel:
-            self.ended = True
         elif name == b"error" and data:
             self._take({"error": data[:4000].decode("utf-8", "replace")}, name)
         return value is not UNREADABLE or self.ended

@@ -109,7 +109,8 @@ class EventStream:
             if not data:
                 return data
         self._after_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        data = data.replace(b"\r\n", b"\n")
+        return data.replace(b"\r", b"\n") if b"\r" in data else data
 
     def _is_oversize(self, block: bytes | bytearray) -> bool:
         return len(block) > self._limit and len(self._text(block)) > self._limit

@@ -19,6 +19,8 @@ from remora_sidecar.dialects.framing.json_values import count, member, word
 _INPUT: Final = ("promptTokenCount", "toolUsePromptTokenCount")
 _OUTPUT: Final = ("candidatesTokenCount", "thoughtsTokenCount")
 
+_STATED: Final = frozenset((*_INPUT, *_OUTPUT))
+
 SEARCHED: Final = ", ".join((*_INPUT, *_OUTPUT))
 """Keys of which at least one must be there, for messages."""
 
@@ -92,7 +94,7 @@ def _of_modality(
 
 def states_tokens(metadata: object) -> bool:
     """Tell whether this is usage metadata that names tokens."""
-    return isinstance(metadata, dict) and any(name in metadata for name in (*_INPUT, *_OUTPUT))
+    return isinstance(metadata, dict) and not _STATED.isdisjoint(metadata)
 
 
 def read_usage(metadata: Mapping[str, Any]) -> Usage | None:
