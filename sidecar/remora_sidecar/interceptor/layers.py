@@ -57,7 +57,6 @@ _INTERNAL_ERROR = 80
 DialGuard = Callable[[str, int], str | None]
 """Says why an explicit connection may not go to this host and port; None if it may."""
 
-
 TakeOver = Callable[[HandOff], asyncio.Protocol | None]
 """Gives who takes a connection's decrypted bytes; None if no more are taken."""
 

@@ -111,10 +111,17 @@ class PipeEnd(asyncio.Transport):
             self._waiting.clear()
             self._waiting_bytes = 0
             self._far._resume_writing()
-            self._protocol.data_received(data)
+            self._give(data)
         if self._end_waits and self._reading and not self._waiting:
             self._end_waits = False
             self._end()
+
+    def _give(self, data: bytes) -> None:
+        try:
+            self._protocol.data_received(data)
+        except Exception:  # a bug must not leave a connection that hangs
+            self.abort()
+            raise
 
     def _end_comes(self) -> None:
         self._end_waits = True

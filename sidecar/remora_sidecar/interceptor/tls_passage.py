@@ -32,7 +32,7 @@ class TlsPassage:
         """Take over an open session.
 
         Args:
-            tls: Works on memory; nothing that it was given or has to send is left over.
+            tls: Works on memory; whatever it was given whole was read, and nothing is left to send.
             agent: Gets what the session itself has to say, such as key updates.
             records: Has followed what the agent sent so far.
             ended: Called when the agent has said goodbye; the session says so again to whoever

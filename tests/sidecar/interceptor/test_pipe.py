@@ -163,6 +163,26 @@ async def test_an_abort_is_a_reset_behind_the_bytes():
     assert (joined.near.got, joined.far.got) == (b"", b"last words")
 
 
+async def test_a_reader_that_fails_ends_the_connection_and_is_told_of():
+    class Fails(Reader):
+        def data_received(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    failures = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    near, far = Reader(), Fails()
+    near_end, _ = pipe(near, far)
+    near_end.write(b"x")
+    await _turn()
+    await _turn()
+    await _turn()
+    loop.set_exception_handler(None)
+
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
+    assert (near.told, far.told) == (["made", "ConnectionResetError"], ["made", "lost"])
+
+
 @pytest.mark.parametrize("ending", ["close", "abort"])
 async def test_who_waits_for_room_is_let_go_when_the_other_end_is_gone(ending):
     joined = _Joined(half_open=True)
