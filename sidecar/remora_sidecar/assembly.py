@@ -176,7 +176,9 @@ async def _build(
     metrics = EngineMetrics()
     watch_spool(metrics.registry, spool)
     export = _export(settings, data, metrics, clock)
-    recorder = Recorder(spool, metrics, export.take if export is not None else None)
+    call_soon = asyncio.get_running_loop().call_soon
+    recorder = Recorder(spool, metrics, call_soon, export.take if export is not None else None)
+    stack.callback(recorder.write_down)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     parts.caching = _caching(settings, policy.cache, data, clock)
     watch_cache(metrics.registry, parts.caching.levels)
@@ -269,6 +271,7 @@ def _interceptor(
             policy=lambda: parts.policy,
             tls_context=lambda name: authority.leaf(name).context,
             engine=engine,
+            before_answers=parts.recorder.write_down,
             connect_to=settings.connect_to,
             dial_guard=parts.dial_guard,
             mode=mode,

@@ -103,12 +103,13 @@ class CachedAnswer:
     @property
     def body_bytes(self) -> int:
         """Length of the body."""
-        return sum(len(chunk.data) for chunk in self.chunks)
+        return sum([len(chunk.data) for chunk in self.chunks])
 
     @property
     def body(self) -> bytes:
         """The whole body."""
-        return b"".join(chunk.data for chunk in self.chunks)
+        chunks = self.chunks
+        return chunks[0].data if len(chunks) == 1 else b"".join([chunk.data for chunk in chunks])
 
     @property
     def held_bytes(self) -> int:

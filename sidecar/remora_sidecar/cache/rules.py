@@ -5,8 +5,8 @@ DESIGN rule 6: whole, successful answers only. The engine asks `before` a call i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from remora.records import CacheVerdict
 from remora_sidecar.cache.directives import Directives
@@ -57,8 +57,7 @@ def verdict_field(verdict: CacheVerdict) -> bytes:
     return f"{verdict.result}{age}{reason}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class CacheRules:
+class CacheRules(NamedTuple):
     """What policy says about caching one call.
 
     Attributes:
@@ -74,8 +73,7 @@ class CacheRules:
     max_body_bytes: int = MAX_BODY_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to do with the cache for one call.
 
     Attributes:

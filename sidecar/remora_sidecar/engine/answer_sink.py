@@ -1,13 +1,11 @@
 """Where an answer goes: to the agent itself, or to all who wait for the same one."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from remora_sidecar.engine.headers import RawHeaders
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerStart:
+class AnswerStart(NamedTuple):
     """The head of an answer as an agent gets it, but for framing and for what is ours.
 
     Attributes:

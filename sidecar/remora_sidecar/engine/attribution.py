@@ -1,7 +1,7 @@
 """Which session, task and trace a call belongs to. Pure."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from remora.ids import DEFAULT_SESSION_ID
 from remora.records import Attribution
@@ -13,8 +13,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2
 _MAX_ID_CHARS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Attributed:
+class Attributed(NamedTuple):
     """A call's attribution, the session that counts it, and what is worth a note."""
 
     attribution: Attribution

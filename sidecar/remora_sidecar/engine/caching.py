@@ -1,6 +1,6 @@
 """The engine's use of the cache: what policy allows one call, and who asks for the same."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from remora.clock import Clock
 from remora.providers import Provider
@@ -17,8 +17,7 @@ from remora_sidecar.model.exchange import RequestHead
 from remora_sidecar.policy import CachePolicy
 
 
-@dataclass(frozen=True, slots=True)
-class CachePlan:
+class CachePlan(NamedTuple):
     """What to do with the cache for one call.
 
     Attributes:

@@ -95,8 +95,9 @@ class GenAIMetrics:
 
     def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
         """Count the chunks of a streamed answer."""
-        if record.stream and record.dialect not in _UNREAD_DIALECTS and not times.gaps.is_empty:
-            self._per_chunk.of(*self._labels(record)).merge(times.gaps)
+        gaps = times.gaps
+        if record.stream and record.dialect not in _UNREAD_DIALECTS and gaps is not None:
+            self._per_chunk.of(*self._labels(record)).merge(gaps)
 
     def _learn_models(self, record: CallRecord) -> None:
         if not 200 <= record.status_code < 300 or record.error is not None:

@@ -34,6 +34,10 @@ FREE = Cost(Decimal(0), Decimal(0), Decimal(0), price_source="cache", price_date
 """What a call costs whose answer another call has paid for."""
 
 
+_UNREAD = CallRequest(operation="")
+"""Of a request that was not read, or not yet."""
+
+
 @dataclass(slots=True)
 class BodyCapture:
     """Keeps the first bytes of a body, up to a limit; a limit of 0 keeps nothing."""
@@ -97,7 +101,7 @@ class Observation:
     response_capture: BodyCapture
     capture: str
     waiting: Waiting
-    request: CallRequest = field(default_factory=lambda: CallRequest(operation=""))
+    request: CallRequest = _UNREAD
     request_content_type: str = ""
     request_body: bytes = b""
     cache: CacheVerdict | None = None

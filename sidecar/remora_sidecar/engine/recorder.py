@@ -1,4 +1,8 @@
-"""Where a finished call goes: the spool first, then what counts it."""
+"""Where a finished call goes: what counts it, and the spool before its answer's end leaves.
+
+Records of calls that end together are written down together: one transaction costs about what
+one record does.
+"""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,9 +15,13 @@ from remora_sidecar.engine.sessions import Session
 class RecordSpool(Protocol):
     """What the engine needs of the spool."""
 
-    def append(self, record: CallRecord) -> None:
-        """Keep a record durably; never raises for a full or broken disk."""
+    def append(self, *records: CallRecord) -> None:
+        """Keep records durably; never raises for a full or broken disk."""
         ...
+
+
+CallSoon = Callable[[Callable[[], None]], object]
+"""Has something called in the next turn of the event loop."""
 
 
 class Recorder:
@@ -23,16 +31,21 @@ class Recorder:
         self,
         spool: RecordSpool,
         metrics: EngineMetrics,
+        call_soon: CallSoon,
         export: Callable[[CallRecord], None] | None = None,
     ) -> None:
         """Take where records are kept and counted, and who exports them; it never waits."""
         self._spool = spool
         self._metrics = metrics
+        self._call_soon = call_soon
         self._export = export
+        self._due: list[CallRecord] = []
 
     def take(self, record: CallRecord, session: Session) -> None:
-        """Spool a record, then count and export it. One bounded insert: may run on the loop."""
-        self._spool.append(record)
+        """Count and export a record, which is spooled before a byte written later leaves."""
+        if not self._due:
+            self._call_soon(self.write_down)
+        self._due.append(record)
         session.add(record)
         if record.revision:  # counted and exported before, but for the usage it now has
             self._metrics.count_usage(record)
@@ -40,3 +53,13 @@ class Recorder:
         self._metrics.count(record)
         if self._export is not None:
             self._export(record)
+
+    def write_down(self) -> None:
+        """Spool what is not spooled yet: one bounded transaction, which may run on the loop.
+
+        Called in the turn of the loop after a record was taken, and before any byte of an answer
+        goes to an agent.
+        """
+        if self._due:
+            due, self._due = self._due, []
+            self._spool.append(*due)

@@ -35,11 +35,6 @@ class Spread:
             self._counts[index] += count
         self.total += other.total
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no value was added."""
-        return not any(self._counts)
-
     def buckets(self) -> list[tuple[str, float]]:
         """Counts below each bound, as the exposition format wants them."""
         names = [*map(floatToGoString, self.bounds), "+Inf"]

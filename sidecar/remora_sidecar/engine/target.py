@@ -1,6 +1,6 @@
 """Where a request on a handed-off connection is to go. Pure."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from remora_sidecar.engine.refusal import bad_request, misdirected, no_provider
 from remora_sidecar.model.authority_form import split_authority
@@ -9,8 +9,7 @@ from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.refusal import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The provider or, for a forward-proxied request, the host to carry a request to.
 
     Attributes:
@@ -53,10 +52,11 @@ def locate(method: str, target: str, headers: Headers, hand_off: HandOff) -> Tar
 def _in_tls(target: str, headers: Headers, hand_off: HandOff) -> Target | Refusal:
     host = header(headers, b"host") or ""
     port = hand_off.port or 443
-    authority = split_authority(host, port)
     name = hand_off.tls_name
-    if authority is None or authority[0] != name:
-        return misdirected(host, name)
+    if host != name:  # nearly always it is
+        authority = split_authority(host, port)
+        if authority is None or authority[0] != name:
+            return misdirected(host, name)
     origin_form = _origin_form(target, "https", name)
     if origin_form is None:
         return bad_request("the request target is neither a path nor a URL of this host")

@@ -80,6 +80,7 @@ class Route:
         policy: Gives the policy in force.
         tls_context: Makes the TLS context of a leaf for a name.
         engine: Takes connections over.
+        before_answers: Called before bytes of the engine's go to an agent.
         connect_to: Where to dial provider hosts instead.
         dial_guard: Limits what explicit connections reach.
         hand_offs: Connections to the engine, filled before they are opened.
@@ -90,6 +91,7 @@ class Route:
     policy: CurrentPolicy
     tls_context: Callable[[str], SSL.Context]
     engine: TakeOver
+    before_answers: Callable[[], None]
     connect_to: ConnectTo
     dial_guard: DialGuard
     mode: str

@@ -6,6 +6,7 @@ reads no more makes the other one wait; a closed end looks closed from the other
 """
 
 import asyncio
+from collections.abc import Callable
 
 HIGH_WATER_BYTES = 64 * 1024
 """What may wait for an end that does not read before the other is told to pause."""
@@ -14,11 +15,17 @@ HIGH_WATER_BYTES = 64 * 1024
 class PipeEnd(asyncio.Transport):
     """One end; made by `pipe` alone."""
 
-    def __init__(self, protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
-        """Take whoever reads here; `join` comes before any byte."""
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        loop: asyncio.AbstractEventLoop,
+        before: Callable[[], None],
+    ) -> None:
+        """Take whoever reads here, and what to call before; `join` comes before any byte."""
         super().__init__()
         self._loop = loop
         self._protocol = protocol
+        self._before = before
         self._far: PipeEnd = self
         self._reading = True
         self._closing = False
@@ -106,6 +113,7 @@ class PipeEnd(asyncio.Transport):
         self._woken = False
         if self._closing or not self._reading:
             return
+        self._before()
         if self._waiting:
             data = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
             self._waiting.clear()
@@ -175,10 +183,22 @@ class PipeEnd(asyncio.Transport):
         self._loop.call_soon(self._protocol.connection_lost, error)
 
 
-def pipe(near: asyncio.Protocol, far: asyncio.Protocol) -> tuple[PipeEnd, PipeEnd]:
-    """Connect two protocols of the running loop; both know it when this returns."""
+def _nothing() -> None:
+    pass
+
+
+def pipe(
+    near: asyncio.Protocol, far: asyncio.Protocol, before_near: Callable[[], None] = _nothing
+) -> tuple[PipeEnd, PipeEnd]:
+    """Connect two protocols of the running loop; both know it when this returns.
+
+    Args:
+        near: One of them.
+        far: The other.
+        before_near: Called each time before ``near`` gets bytes or their end.
+    """
     loop = asyncio.get_running_loop()
-    ends = PipeEnd(near, loop), PipeEnd(far, loop)
+    ends = PipeEnd(near, loop, before_near), PipeEnd(far, loop, _nothing)
     for end, other in (ends, ends[::-1]):
         end.join(other)
     for end in ends:

@@ -1,14 +1,13 @@
 """One HTTP exchange as the rooms of the sidecar see it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header fields as received: names, values, order and repetition untouched."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """What a request says before its body.
 
     Attributes:
@@ -26,8 +25,7 @@ class RequestHead:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHead:
+class AnswerHead(NamedTuple):
     """What an answer says before its body."""
 
     status: int

@@ -7,10 +7,12 @@ drain's, used in one worker thread. A file that can't be read is moved aside, ne
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from remora_sidecar.spool.row import Row
 from remora_sidecar.sqlite_file import OtherVersion, is_broken, move_aside
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ INSERT INTO upkeep VALUES (0);
 PRAGMA user_version = 1;
 COMMIT;
 """
+_INSERT = "INSERT INTO records VALUES (?, ?, ?)"
 _WAL_KEPT_BYTES = 8 * 1024 * 1024
 _OTHERS_WAIT_S = 2.0
 """How long the drain waits for another program that holds the file; the appender never waits."""
@@ -62,6 +65,22 @@ class Database:
         """Close both connections; the last one folds the write-ahead log into the file."""
         self.drain.close()
         self.appender.close()
+
+
+def insert(appender: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Write rows down, all or none of them; raises sqlite3.Error."""
+    values = [(row.sequence, row.record, row.bodies) for row in rows]
+    if len(values) == 1:
+        appender.execute(_INSERT, values[0])  # a transaction of its own
+        return
+    appender.execute("BEGIN")
+    try:
+        appender.executemany(_INSERT, values)
+        appender.execute("COMMIT")
+    except sqlite3.Error:
+        if appender.in_transaction:  # SQLite itself ends it after some errors
+            appender.execute("ROLLBACK")
+        raise
 
 
 def open_database(path: Path, limit_bytes: int) -> Database:

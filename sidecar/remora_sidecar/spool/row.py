@@ -6,7 +6,7 @@ spool and its database call it; it knows neither SQLite nor the clock.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -28,8 +28,7 @@ _LOST_NOTE = "the sidecar could not write this record down; only its id and time
 _INT_LIMIT = 1 << 63
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One spooled record; ``bodies`` is None where none were captured."""
 
     sequence: int
@@ -55,8 +54,7 @@ class Row:
         return message
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
+class Spooled(NamedTuple):
     """A record as handed out for delivery, under the spool's own number."""
 
     sequence: int

@@ -1,6 +1,6 @@
 """The durable queue between finished calls and the aggregator.
 
-The engine appends on the event loop: one INSERT, no thread hop, never an exception. The
+The engine appends on the event loop: one short transaction, no thread hop, never an exception. The
 reporter takes batches, from memory where they are the newest, and deletes what was acknowledged;
 reading, deleting, shedding and checkpoints run in one worker thread over a second connection.
 While the file does not take records they wait in a bounded queue in memory, from where they are
@@ -11,16 +11,17 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from remora.clock import Clock
 from remora.records import CallRecord
+from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.spool.backlog import Backlog
-from remora_sidecar.spool.database import PAGE_BYTES, Database, open_database
+from remora_sidecar.spool.database import PAGE_BYTES, Database, insert, open_database
 from remora_sidecar.spool.drain import Drain, Found
-from remora_sidecar.spool.row import SHED, Row, Spooled, encode
+from remora_sidecar.spool.row import SHED, Encoded, Row, Spooled, encode
 from remora_sidecar.spool.tail import Tail
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ _RETRY_MOST_S = 30.0
 _RETRY_ROWS = 32
 """Rows written from memory in one go, so that a retry is about as bounded as an append."""
 
-_INSERT = "INSERT INTO records VALUES (?, ?, ?)"
 _PASSING = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -109,59 +109,79 @@ class Spool:
 
     # What the engine calls.
 
-    def append(self, record: CallRecord) -> None:
-        """Write a record down; never raises, and never waits for a disk to sync."""
+    def append(self, *records: CallRecord) -> None:
+        """Write records down, all at once; never raises, and never waits for a disk to sync."""
         if self._closed:
-            self.lost_total += 1
+            self.lost_total += len(records)
             logger.error("a record came after the spool was closed")
             return
-        try:
-            encoded = encode(record)
-        except (TypeError, ValueError) as error:
-            self.lost_total += 1
-            logger.error("a record could not be written down: %s", type(error).__name__)
+        numbered = [
+            self._numbered(encoded)
+            for encoded in map(self._encoded, records)
+            if encoded is not None
+        ]
+        if not numbered:
             return
-        self._oversize += encoded.bodies == SHED
-        row = Row(self._next, encoded.record, encoded.bodies)
-        self._next += 1
-        if self._take(row) and encoded.message is not None:
-            self._tail.add(row.sequence, encoded.message, row.size)
+        if self._take([row for row, _ in numbered]):
+            for row, message in numbered:
+                self._remember(row, message)
         else:
             self._tail.clear()
         self.arrived.set()
 
-    def _take(self, row: Row) -> bool:
-        """Write a row down, or queue it; true if the file has it and all before it."""
+    def _encoded(self, record: CallRecord) -> Encoded | None:
+        try:
+            return encode(record)
+        except (TypeError, ValueError) as error:
+            self.lost_total += 1
+            logger.error("a record could not be written down: %s", type(error).__name__)
+            return None
+
+    def _numbered(self, encoded: Encoded) -> tuple[Row, pb.CallRecord | None]:
+        self._oversize += encoded.bodies == SHED
+        row = Row(self._next, encoded.record, encoded.bodies)
+        self._next += 1
+        return row, encoded.message
+
+    def _remember(self, row: Row, message: pb.CallRecord | None) -> None:
+        if message is None:
+            self._tail.clear()
+        else:
+            self._tail.add(row.sequence, message, row.size)
+
+    def _take(self, rows: Sequence[Row]) -> bool:
+        """Write rows down, or queue them; true if the file has them and all before them."""
         if self._database is None or self._backlog or self._unwritable:
-            self._queue(row)
+            self._queue(rows)
             self._retry()
             return False
-        if not self._insert(self._database, row):
-            self._queue(row)
+        if not self._insert(self._database, rows):
+            self._queue(rows)
             return False
         return True
 
-    def _queue(self, row: Row) -> None:
-        self.unwritten_total += 1
-        self._backlog.add(row)
+    def _queue(self, rows: Sequence[Row]) -> None:
+        self.unwritten_total += len(rows)
+        for row in rows:
+            self._backlog.add(row)
 
-    def _insert(self, database: Database, row: Row) -> bool:
+    def _insert(self, database: Database, rows: Sequence[Row]) -> bool:
         if not self._lock.acquire(timeout=_WRITE_WAIT_S):
             self._failed(TimeoutError("its upkeep takes too long"))
             return False
         try:
-            database.appender.execute(_INSERT, (row.sequence, row.record, row.bodies))
+            insert(database.appender, rows)
         except sqlite3.Error as error:
             self._failed(error)
             return False
         finally:
             self._lock.release()
-        self._stored += 1
-        self._grew(row)
+        self._stored += len(rows)
+        self._grew(rows)
         return True
 
-    def _grew(self, row: Row) -> None:
-        self._since_upkeep += row.size + PAGE_BYTES
+    def _grew(self, rows: Sequence[Row]) -> None:
+        self._since_upkeep += PAGE_BYTES + sum([row.size for row in rows])
         if self._since_upkeep > self._upkeep_every and not self._upkeep_waits:
             self._since_upkeep = 0
             self._upkeep_waits = True
@@ -191,7 +211,7 @@ class Spool:
 
     def _write_queued(self, database: Database) -> None:
         for row in list(self._backlog)[:_RETRY_ROWS]:
-            if not self._insert(database, row):
+            if not self._insert(database, [row]):
                 return
             self._backlog.discard([row.sequence])
         self._unwritable = ""

@@ -282,7 +282,7 @@ async def test_calls_in_flight_are_recorded_when_the_sidecar_stops(carry):
         await agent.head()
         spool, recorded = carrying.sidecar.spool, []
         append = spool.append
-        spool.append = lambda record: (recorded.append(record), append(record))
+        spool.append = lambda *records: (recorded.extend(records), append(*records))
         await carrying.sidecar.engine.aclose(0.05)
     assert [record.end_reason for record in recorded] == [EndReason.STOPPED]
 

@@ -21,6 +21,8 @@ _FIGURES = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
 
+_TOLD = 6
+
 _NOTHING_IS_CHANGED = """\
 apiVersion: remora.dev/v1alpha1
 kind: LLMPolicy
@@ -61,7 +63,7 @@ async def test_recorded_exchanges_pass_unchanged_and_are_understood(
         records = await carrying.records(len(transcripts))
     for transcript, record in zip(transcripts, records, strict=True):
         problems += _reading_problems(transcript, record)
-    assert problems == [], "\n".join(problems)
+    assert problems == [], "\n".join([f"{len(problems)} problems, such as:", *problems[:_TOLD]])
 
 
 def _cut(transcript: Transcript, seed: int) -> Answer:

@@ -163,7 +163,8 @@ class Driven:
         context = Context(self.client, connection_options())
         self.route = Route(
             policy=lambda: _Policy(self.opaque_allowed), tls_context=_tls_context,
-            engine=lambda _: None, connect_to=ConnectTo.parse(self.connect_to),
+            engine=lambda _: None, before_answers=lambda: None,
+            connect_to=ConnectTo.parse(self.connect_to),
             dial_guard=self.guard, mode=self.mode,
         )  # fmt: skip
         self.layer: EntryLayer

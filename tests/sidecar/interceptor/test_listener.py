@@ -103,6 +103,7 @@ class Stage:
             policy=lambda: self.policy,
             tls_context=lambda name: self.authority.leaf(name).context,
             engine=self.take_over,
+            before_answers=lambda: None,
             connect_to=ConnectTo.parse(self.connect_to),
             dial_guard=lambda host, port: None,
             mode=mode,

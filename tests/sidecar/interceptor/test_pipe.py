@@ -287,3 +287,25 @@ class _AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = _AnyOrder.TestCase
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["bytes", "the end"])
+async def test_what_must_be_done_before_one_side_hears_of_anything_is_done(ends):
+    near, far = Reader(stays_half_open=True), Reader(stays_half_open=True)
+    seen = []
+    near_end, far_end = pipe(near, far, lambda: seen.append((bytes(near.got), list(near.told))))
+
+    near_end.write(b"asked")
+    await _turn()
+    assert seen == []  # the other side waits for nothing
+    assert far.got == b"asked"
+    if ends:
+        far_end.write_eof()
+    else:
+        far_end.write(b"answered")
+    assert seen == []
+    await _turn()
+
+    assert seen == [(b"", ["made"])]
+    assert near.got == (b"" if ends else b"answered")
+    assert ("end" in near.told) is ends

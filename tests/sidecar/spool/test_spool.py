@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import resource
 import sqlite3
 import stat
@@ -449,6 +450,47 @@ async def test_fields_of_a_newer_sidecar_are_handed_on(open_spool, make_record, 
     [entry] = await spool.batch(1, 1 << 20)
 
     assert unknown in entry.message.SerializeToString()
+
+
+async def test_records_that_come_together_are_written_together(open_spool, make_record, drain):
+    spool = open_spool()
+    spool.append(*map(make_record, range(3)))
+    spool.append(make_record(3, body_bytes=10), make_record(4))
+    spool.close()
+
+    again = open_spool()
+    assert ids(await drain(again)) == [0, 1, 2, 3, 4]
+    assert (again.depth, spool.unwritten_total) == (5, 0)
+
+
+async def test_those_that_come_with_one_that_cannot_be_written_are_kept(
+    open_spool, make_record, drain
+):
+    spool = open_spool()
+
+    spool.append(make_record(1), CallRecord(None, 1), make_record(2))
+
+    assert (spool.lost_total, spool.depth, spool.queued) == (1, 2, 0)
+    assert ids(await drain(spool)) == [1, 2]
+
+
+async def test_of_records_that_come_together_the_file_takes_all_or_none(
+    open_spool, make_record, drain, clock, tmp_path
+):
+    spool = open_spool(limit_bytes=64 * 1024)
+    numbers = itertools.count()
+    while not spool.problem:
+        spool.append(*(make_record(next(numbers), body_bytes=2000) for _ in range(3)))
+
+    assert spool.queued == 3
+    with sqlite3.connect(tmp_path / "data" / "spool.sqlite") as file:
+        [(written,)] = file.execute("SELECT count(*) FROM records")
+    file.close()
+    assert written % 3 == 0
+    assert spool.depth == written + 3
+    taken = ids(await drain(spool))
+    assert taken == sorted(taken)
+    assert taken[-3:] == list(range(next(numbers)))[-3:]
 
 
 async def test_a_record_that_cannot_be_written_is_counted_and_harms_nobody(open_spool, caplog):
