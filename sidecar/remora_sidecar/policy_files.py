@@ -1,7 +1,8 @@
 """Policy files that are edited while the sidecar runs.
 
-Looked at every other second, since mounted ConfigMaps tell nobody when they change. What can't
-be read never half-applies: the last good policy stays, and health says why.
+Looked at every second, since mounted ConfigMaps tell nobody when they change. A change counts once
+two looks have seen the same: a file that is being written may be empty, which would be no policy at
+all. What can't be read never half-applies: the last good policy stays, and health says why.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from remora_sidecar.settings import SidecarSettings
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 
 Apply = Callable[[PolicySnapshot], Awaitable[None]]
 
@@ -33,11 +34,12 @@ class PolicyFiles:
         self.problem = ""
         self._settings = settings
         self._texts: Mapping[str, str] = {}
+        self._seen: Mapping[str, str] | str = {}
         self._refused: object = None
 
     def load(self) -> PolicySnapshot:
         """Read and compile the files; raises ConfigError with every problem."""
-        self._texts = self._read()
+        self._texts = self._seen = self._read()
         return self._compiled(self._texts)
 
     @property
@@ -60,7 +62,10 @@ class PolicyFiles:
         try:
             texts = self._read()
         except ConfigError as error:
-            self._refuse(error)
+            if self._is_at_rest(str(error)):
+                self._refuse(error)
+            return None
+        if not self._is_at_rest(texts):
             return None
         if texts == self._texts:
             self.problem, self._refused = "", None
@@ -73,6 +78,11 @@ class PolicyFiles:
         self._texts = texts
         self.problem, self._refused = "", None
         return snapshot
+
+    def _is_at_rest(self, seen: Mapping[str, str] | str) -> bool:
+        """Tell whether the look before saw the same: texts, or why there are none."""
+        before, self._seen = self._seen, seen
+        return seen == before
 
     def _refuse(self, error: ConfigError) -> None:
         said = "; ".join(map(str, error.problems))

@@ -37,6 +37,13 @@ spec: {hosts: [llm.mine.example], dialects: [openai-chat]}
 """
 
 
+def _put(file, text):
+    """Write a file as careful editors do: at no moment is it there in part."""
+    beside = file.with_suffix(".new")
+    beside.write_text(text)
+    beside.replace(file)
+
+
 @pytest.fixture
 def policy(tmp_path, monkeypatch):
     monkeypatch.setattr(policy_files, "LOOK_EVERY_S", 0.01)
@@ -54,7 +61,7 @@ async def test_a_provider_in_a_changed_file_is_intercepted_without_restart(carry
     async with carry(policy=policy, double={"names": ["llm.mine.example"]}) as carrying:
         parts = carrying.sidecar.parts
         assert not parts.policy.terminates("llm.mine.example")
-        policy.write_text(_policy() + PROVIDER)
+        _put(policy, _policy() + PROVIDER)
         await carrying.until(lambda: parts.policy.terminates("llm.mine.example"))
         carrying.double.script(WHOLE)
         await _ask(carrying, "llm.mine.example")
@@ -67,7 +74,7 @@ async def test_a_changed_file_switches_the_cache_on_and_off(carry, policy):
         parts = carrying.sidecar.parts
         verdicts = []
         for mode in ("readwrite", "readwrite", "disabled"):
-            policy.write_text(_policy(cache={"mode": mode}))
+            _put(policy, _policy(cache={"mode": mode}))
             wanted = mode != "disabled"
             await carrying.until(lambda wanted=wanted: (parts.policy.cache is not None) is wanted)
             carrying.double.script(WHOLE)
@@ -80,9 +87,9 @@ async def test_a_changed_file_switches_the_cache_on_and_off(carry, policy):
 async def test_a_file_that_can_not_be_used_changes_nothing_and_health_says_so(carry, policy):
     async with carry(policy=policy) as carrying:
         before = carrying.sidecar.parts.policy
-        policy.write_text(_policy(capture="everything"))
+        _put(policy, _policy(capture="everything"))
         await carrying.until(lambda: carrying.sidecar.health().problems)
         assert carrying.sidecar.parts.policy is before
         assert "spec.capture" in carrying.sidecar.health().problems[0]
-        policy.write_text(_policy())
+        _put(policy, _policy())
         await carrying.until(lambda: not carrying.sidecar.health().problems)
