@@ -7,6 +7,7 @@ from remora.records import CallError, EndReason
 from remora_sidecar.dialects.base import Dialect
 from remora_sidecar.engine.answer_sink import AnswerSink, AnswerStart
 from remora_sidecar.engine.attempts import Attempts
+from remora_sidecar.engine.body_passage import BodyPassage
 from remora_sidecar.engine.headers import end_to_end
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.recording import Recording
@@ -62,8 +63,11 @@ class Exchange:
             self._recording.finish(EndReason.COMPLETED)
             sink.flush()
             return self.attempts.complete()
+        message = answer.message
+        length = None if message.chunked else content_length(message)
+        passage = BodyPassage(answer.content, length, self._recording, sink, self._filter)
         try:
-            await self._pass_body(answer, sink)
+            await passage.run()
         except aiohttp.ClientError:
             self._recording.finish(EndReason.PROVIDER_CUT, _CUT)
             sink.write(self._filter.cut() if self._filter is not None else b"")
@@ -86,40 +90,6 @@ class Exchange:
             length=None if is_framed else content_length(message),
         )
         return sink.begin(start)
-
-    async def _pass_body(self, answer: Answer, sink: AnswerSink) -> None:
-        """Pass the body on; raises aiohttp.ClientError if the provider cuts it."""
-        message = answer.message
-        remaining = None if message.chunked else content_length(message)
-        recording, usage_filter = self._recording, self._filter
-        last = False
-        while not last:
-            chunk = await self._next_chunk(answer, sink)
-            if remaining is not None:
-                remaining -= len(chunk)
-            last = answer.content.at_eof() or remaining == 0
-            if recording.watch(chunk) or last:
-                recording.finish(EndReason.COMPLETED)
-            if usage_filter is not None:
-                chunk = usage_filter.passed(chunk, last=last)
-                if not chunk and not last:
-                    continue
-            sink.write(chunk, last=last)
-            if sink.congested and not last:
-                with self._seen.waiting:
-                    await sink.drain()
-
-    async def _next_chunk(self, answer: Answer, sink: AnswerSink) -> bytes:
-        """Take what has arrived, else wait; the head goes out before any waiting."""
-        content = answer.content
-        if not content.at_eof():
-            if chunk := content.read_nowait():
-                return chunk
-            if not content.at_eof():
-                sink.flush()
-                with self._seen.waiting:
-                    return await content.readany()
-        return b""
 
 
 def content_length(message: RawResponseMessage) -> int | None:

@@ -73,13 +73,21 @@ class Waiting:
     total_s: float = 0.0
     _since: float = 0.0
 
-    def __enter__(self) -> None:
+    def start(self) -> None:
         """Begin to wait."""
         self._since = self.clock.monotonic_s()
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         """Add what was waited."""
         self.total_s += self.clock.monotonic_s() - self._since
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+        self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Add what was waited."""
+        self.stop()
 
 
 @dataclass(slots=True)

@@ -57,14 +57,15 @@ class Recording:
         seen = self.seen
         seen.response_capture.feed(chunk)
         reader, decoder = seen.reader, self._decoder
-        if seen.request.stream:
+        is_stream = seen.request.stream
+        if is_stream:
             seen.chunks.chunk(seen.clock.monotonic_s())
-        if reader is None or decoder is None or self.done:
+        if reader is None or decoder is None or self.record is not None:
             return False
+        has_said = not is_stream
         for decoded in decoder.feed(chunk):
-            if reader.feed(decoded):
-                seen.output_seen()
-        if not seen.request.stream:
+            has_said = reader.feed(decoded) or has_said
+        if has_said and seen.first_output_s is None:
             seen.output_seen()
         return reader.ended
 

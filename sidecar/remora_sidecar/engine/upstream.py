@@ -8,6 +8,7 @@ connection from aiohttp's pool and speak over its protocol object directly.
 import asyncio
 import functools
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -18,6 +19,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 from remora.errors import ConfigError, Problem, UpstreamError
@@ -65,14 +67,26 @@ class _Route:
 
 
 class _Protocol(ResponseHandler):
-    """Counts calls and bytes, so that a stale connection can be told from a broken answer."""
+    """Counts calls and bytes, so that a stale connection can be told from a broken answer.
+
+    Attributes:
+        follower: Called after bytes of an answer came, or their end.
+    """
 
     calls = 0
     answer_bytes = 0
+    follower: Callable[[], None] | None = None
 
     def data_received(self, data: bytes) -> None:
         self.answer_bytes += len(data)
         super().data_received(data)
+        if self.follower is not None:
+            self.follower()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.follower is not None:
+            self.follower()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading; aiohttp asks for it after each chunk, mostly for nothing."""
@@ -81,19 +95,36 @@ class _Protocol(ResponseHandler):
 
 
 class AnswerContent(Protocol):
-    """An answer's body as it is read; aiohttp's StreamReader is one."""
+    """An answer's body as it is read."""
 
     def at_eof(self) -> bool:
         """Whether all was read."""
         ...
 
     def read_nowait(self) -> bytes:
-        """Return what has arrived; empty if nothing has."""
+        """Return what has arrived; empty if nothing has. Raises aiohttp.ClientError at a cut."""
         ...
 
     async def readany(self) -> bytes:
         """Return what has arrived or comes next; raises aiohttp.ClientError at a cut."""
         ...
+
+    def follow(self, follower: Callable[[], None] | None) -> None:
+        """Have somebody called each time after something came, or the end; None for nobody."""
+        ...
+
+
+class _Content:
+    """The body of an answer of aiohttp's, and its protocol, which knows when something came."""
+
+    def __init__(self, reader: StreamReader, protocol: _Protocol) -> None:
+        self.at_eof = reader.at_eof
+        self.read_nowait = reader.read_nowait
+        self.readany = reader.readany
+        self._protocol = protocol
+
+    def follow(self, follower: Callable[[], None] | None) -> None:
+        self._protocol.follower = follower
 
 
 @dataclass(slots=True)
@@ -168,7 +199,7 @@ class UpstreamConnection:
             while True:
                 message, content = await self._protocol.read()
                 if message.code >= 200 or message.code == 101:
-                    return Answer(message, content)
+                    return Answer(message, _Content(content, self._protocol))
         except HttpProcessingError as error:
             text = "the provider's answer is not valid HTTP"
             raise UpstreamError(text, kind="invalid_answer") from error

@@ -5,6 +5,7 @@ Who refuses the option is remembered and not asked again.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aiohttp import ClientError
@@ -149,6 +150,10 @@ class BegunBody:
         """Return what is there or comes next; raises aiohttp.ClientError at a cut."""
         begun, self._begun = self._begun, b""
         return begun or await self._rest.readany()
+
+    def follow(self, follower: Callable[[], None] | None) -> None:
+        """Have somebody called each time after something came."""
+        self._rest.follow(follower)
 
 
 async def _beginning(content: AnswerContent) -> bytes:

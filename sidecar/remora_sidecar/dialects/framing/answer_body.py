@@ -107,10 +107,16 @@ class SseBody:
 
 
 _Body = JsonBody | SseBody | JsonLines | JsonArray
+_STREAMS = (SseBody, JsonLines, JsonArray)
 
 
 class AnswerBody:
-    """JSON or SSE, as the first byte tells; or what else streams of the dialect are made of."""
+    """JSON or SSE, as the first byte tells; or what else streams of the dialect are made of.
+
+    Attributes:
+        is_stream: The answer turned out to be a stream.
+        is_array: It turned out to be a stream that is one JSON array.
+    """
 
     def __init__(
         self,
@@ -147,16 +153,8 @@ class AnswerBody:
         self._arrays = arrays
         self._skimmer = Skimmer() if skim else LongLines() if skim_long else None
         self._body: _Body | None = None
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether the answer turned out to be a stream."""
-        return isinstance(self._body, SseBody | JsonLines | JsonArray)
-
-    @property
-    def is_array(self) -> bool:
-        """Whether the answer turned out to be a stream that is one JSON array."""
-        return isinstance(self._body, JsonArray)
+        self.is_stream = False
+        self.is_array = False
 
     @property
     def is_torn(self) -> bool:
@@ -200,6 +198,8 @@ class AnswerBody:
             if not data:
                 return
             self._body = self._told_by(data[:1])
+            self.is_stream = isinstance(self._body, _STREAMS)
+            self.is_array = isinstance(self._body, JsonArray)
             if self.is_array:
                 self._skimmer = None  # does so itself: an array need not have lines
         self._body.feed(data if self._skimmer is None else self._skimmer.feed(data))

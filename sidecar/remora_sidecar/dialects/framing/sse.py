@@ -48,6 +48,11 @@ def _read_block(block: bytes) -> Event | None:
     return Event(b"\n".join(data), event_name) if data else None
 
 
+def _is_one_line(data: bytes) -> bool:
+    """Tell whether this is an event of one line, ended as Google ends its events."""
+    return data.endswith(b"\r\n\r\n") and data.find(b"\r") == data.find(b"\n") - 1 == len(data) - 4
+
+
 class EventStream:
     """Cuts a stream into events; holds at most one unfinished event of bounded size.
 
@@ -71,9 +76,11 @@ class EventStream:
 
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes; return the events that they complete."""
-        if self._after_cr or b"\r" in data:
-            data = self._with_line_feeds(data)
         held = self._held
+        if self._after_cr or b"\r" in data:
+            if not (held or self._after_cr) and _is_one_line(data):
+                return self._events([data[:-4]])
+            data = self._with_line_feeds(data)
         if not held and data.endswith(b"\n\n"):  # what providers send: whole events
             return self._events(data[:-2].split(b"\n\n"))
         held += data

@@ -135,7 +135,8 @@ class ContentReading:
             self.error = read_error(answer, failed=failed)
         answer = unwrapped(answer)
         self._last = answer
-        if type(model := answer.get("modelVersion")) is str and model:
+        model = answer.get("modelVersion")
+        if type(model) is str and model and model != self.model:
             self.model = word(model)
         if not self.response_id:
             self.response_id = word(answer.get("responseId"))
@@ -162,15 +163,18 @@ class ContentReading:
             self.finish_reason = self.finish_reason or reason
 
     def _take_candidate(self, position: int, candidate: Mapping[str, Any]) -> None:
-        index = count(candidate.get("index"))
-        index = position if index is None else index
+        index = position
+        if "index" in candidate and (stated := count(candidate["index"])) is not None:
+            index = stated
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         if isinstance(parts, list):
             for part in parts:
                 if isinstance(part, dict):
                     self._take_part(part)
-        self._take_reason(index, enumerated(candidate.get("finishReason")))
+        reason = candidate.get("finishReason")
+        if reason is not None or index not in self._unfinished:
+            self._take_reason(index, enumerated(reason))
         if "groundingMetadata" in candidate:
             self._take_searches(member(candidate, "groundingMetadata").get("webSearchQueries"))
 

@@ -65,6 +65,8 @@ def figure(value: object) -> int | None:
 
 def enumerated(value: object) -> str:
     """Return an enumeration's word, or its number as digits; empty for the unspecified one."""
+    if value is None:
+        return ""
     if type(value) is int:
         return word(str(value)) if value else ""
     text = word(value)

@@ -142,8 +142,11 @@ class OpenAIReader:
         self._last_event_seen = self._last_event_seen or event in self.last_events
 
     def _take_error(self, value: Mapping[str, Any], event: bytes = b"") -> None:
-        if self._error is None:
-            self._error = read_error(value, failed=self._failed or event == b"error")
+        if self._error is not None:
+            return
+        failed = self._failed or event == b"error"
+        if failed or "error" in value or value.get("object") == "error":
+            self._error = read_error(value, failed=failed)
 
     def _take_usage(self, usage: object) -> None:
         if usage and self._states(usage):
