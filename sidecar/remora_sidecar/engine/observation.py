@@ -49,8 +49,7 @@ class BodyCapture:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body as they are on the wire."""
         self.total += len(data)
-        room = self.limit - len(self._kept)
-        if room > 0:
+        if self.limit and (room := self.limit - len(self._kept)) > 0:
             self._kept += data[:room]
 
     def body(self, content_type: str) -> Body | None:
