@@ -371,6 +371,7 @@ async def _drain(sidecar: Sidecar) -> None:
     await sidecar.engine.aclose(sidecar.settings.drain_s)
     # Unread connections become records as they end, which is to be delivered as well.
     await sidecar.interceptor.aclose()
+    sidecar.parts.recorder.write_down()
     within_s = min(FLUSH_S, sidecar.settings.drain_s)
     deliveries: list[Awaitable[object]] = []
     if sidecar.reporter is not None:

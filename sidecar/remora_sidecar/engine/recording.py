@@ -20,7 +20,8 @@ class Recording:
 
     Attributes:
         seen: What is known of the call.
-        record: What became of it; None until it is in the spool.
+        record: What became of it; None until it is made. It is in the spool before a byte that is
+            written from then on leaves.
         facts: What the provider's answer stated; None until the record is made.
     """
 
