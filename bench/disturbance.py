@@ -12,8 +12,8 @@ from pathlib import Path
 MOST_STOLEN = 0.01
 """Share of a round that may be stolen before it is measured again."""
 
-_SPARE_ROUNDS = 3
-"""Rounds measured at most for each one wanted; then they count as they are."""
+_REPEATS = 2
+"""Rounds passed over at most for each one wanted; after them all count as they are."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -43,7 +43,7 @@ def undisturbed[T](
         What the rounds gave, and how many others were passed over.
     """
     kept: list[T] = []
-    spare = rounds * (_SPARE_ROUNDS - 1)
+    spare = rounds * _REPEATS
     passed_over = 0
     while len(kept) < rounds:
         stolen_before, begun_s = stolen(), now_s()
