@@ -1,11 +1,11 @@
 """What the sidecar adds to each event of a hundred streams, on one core."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench.cores import PROXY_CORE
-from bench.disturbance import MOST_STOLEN, stolen_s, undisturbed
+from bench.cores import OTHERS_CORE, PROXY_CORE
+from bench.disturbance import Calm, calm, stolen_s
 from bench.figure import Better, Figure, Rounds, Target, median_difference, medians
 from bench.process import cpu_seconds
 from bench.scale import Scale
@@ -26,13 +26,12 @@ def streams(bench: Bench, scale: Scale) -> list[Figure]:
         sides = [sidecar, Side("direct", provider.route)]
         for side in sides:
             _delays(side, provider, Load(_STREAMS, _EVENTS_PER_S, 0.2, warm_s=0.1))
-        rounds, passed_over = undisturbed(
+        kept = calm(
             lambda: {side.name: _delays(side, provider, load) for side in sides},
             scale.rounds,
-            lambda: stolen_s(PROXY_CORE),
+            lambda: stolen_s({PROXY_CORE, OTHERS_CORE}),
         )
-    found = {side.name: [one[side.name] for one in rounds] for side in sides}
-    return _figures(found, passed_over)
+    return _figures(kept, [side.name for side in sides])
 
 
 def _delays(side: Side, provider: EventProvider, load: Load) -> Delays:
@@ -41,9 +40,10 @@ def _delays(side: Side, provider: EventProvider, load: Load) -> Delays:
     )
 
 
-def _figures(found: _Found, passed_over: int) -> list[Figure]:
+def _figures(kept: Calm[dict[str, Delays]], sides: Sequence[str]) -> list[Figure]:
+    found = {side: [delays[side] for delays in kept.rounds] for side in sides}
     limit = Target(Better.LESS, 5.0, unit=" ms")
-    about = f"{_about_generator(found)}; {_about_rounds(passed_over)}"
+    about = f"{_about_generator(found)}; {_about_rounds(kept)}"
     return [
         _added(found, "p99", limit, lambda delays: delays.p99_ms, about),
         _added(found, "p50", None, lambda delays: delays.p50_ms, about),
@@ -76,10 +76,10 @@ def _added(
     )
 
 
-def _about_rounds(passed_over: int) -> str:
+def _about_rounds(kept: Calm[dict[str, Delays]]) -> str:
     return (
-        f"{passed_over} rounds were measured again, of which the hypervisor had taken more than "
-        f"{MOST_STOLEN:.0%} of the proxy's core"
+        f"of {kept.measured} rounds these are the {len(kept.rounds)} of which the hypervisor took "
+        f"least, at most {kept.most_stolen:.1%} of a core"
     )
 
 
