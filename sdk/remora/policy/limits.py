@@ -43,13 +43,21 @@ class Cache(PolicyModel):
 
 
 class Budget(PolicyModel):
-    """A limit on money or tokens, for each of what ``per`` names."""
+    """A limit on money or tokens, for each of what ``per`` names.
+
+    Attributes:
+        window: Fixed and aligned to the epoch in UTC; None for the whole life.
+        strict: Reserve the most that the model may answer, so that nothing is ever overspent.
+        downgrade_to: Model of the same provider; None for the next cheaper candidate.
+        on_unreachable: What happens where the budget is shared and nobody can be asked.
+    """
 
     name: RuleName
     per: Literal["call", "task", "session", "agent", "pod", "namespace"]
     max_cost_usd: Money | None = Field(default=None, alias="maxCostUSD")
     max_tokens: Annotated[StrictInt, Field(ge=0)] | None = None
     window: Duration | None = None
+    strict: StrictBool = False
     on_exceed: Literal["block", "downgrade", "warn"] = "block"
     downgrade_to: ModelName | None = None
     on_unreachable: Literal["allow", "block"] = "allow"
@@ -72,6 +80,65 @@ class Budget(PolicyModel):
         return value
 
 
+class Rate(PolicyModel):
+    """A limit of a pod's calls per minute, for each model or for all that globs take.
+
+    Attributes:
+        models: Whose calls count together; empty: each model by itself.
+    """
+
+    name: RuleName
+    models: tuple[Glob, ...] = ()
+    requests_per_minute: Annotated[StrictInt, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[StrictInt, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise ValueError("a rate needs requestsPerMinute or tokensPerMinute")
+        return self
+
+
+Detector = Literal[
+    "provider-key",
+    "bearer-token",
+    "cloud-key",
+    "private-key",
+    "email",
+    "phone",
+    "iban",
+    "credit-card",
+    "ip-address",
+]
+"""What redaction finds by itself."""
+
+MAX_REDACTION_REGEX_CHARACTERS = 1024
+
+
+class RedactionPattern(PolicyModel):
+    """Text that is redacted beside what the detectors find."""
+
+    name: RuleName
+    regex: Annotated[str, Field(min_length=1, max_length=MAX_REDACTION_REGEX_CHARACTERS)]
+
+
+class Redaction(PolicyModel):
+    """What ``capture: redacted`` takes out of prompts and answers before they are kept.
+
+    Attributes:
+        skip: Detectors that are switched off.
+        patterns: What else is taken out, in RE2's syntax.
+        mode: ``mask`` leaves the kind of what was there; ``digest`` also a salted digest, so
+            that equal values can be counted.
+        max_body: The most that is kept of one body.
+    """
+
+    skip: tuple[Detector, ...] = ()
+    patterns: tuple[RedactionPattern, ...] = ()
+    mode: Literal["mask", "digest"] = "mask"
+    max_body: Quantity = Quantity(256 * 1024)
+
+
 class SecretRef(PolicyModel):
     """Names a key of a Secret; the value never stands in a document."""
 
@@ -80,7 +147,22 @@ class SecretRef(PolicyModel):
 
 
 class Credential(PolicyModel):
-    """A key that calls to one provider carry, whatever the agent sent."""
+    """Whose key calls to a provider carry, whatever the agent sent.
 
-    provider: ResourceName
-    secret_ref: SecretRef
+    Attributes:
+        provider: Its name; ``*``, without a key, for all that have no entry of their own.
+        secret_ref: The key that replaces the agent's; None: none does.
+        only_from: ``policy`` strips the agent's key even where there is none to replace it.
+    """
+
+    provider: ResourceName | Literal["*"]
+    secret_ref: SecretRef | None = None
+    only_from: Literal["policy"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.secret_ref is None and self.only_from is None:
+            raise ValueError("a credential needs secretRef, or onlyFrom: policy")
+        if self.secret_ref is not None and self.provider == "*":
+            raise ValueError("a key is for one provider: name it")
+        return self

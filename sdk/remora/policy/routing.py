@@ -33,14 +33,23 @@ def _positive(value: Duration | None) -> Duration | None:
     return value
 
 
+ConditionText = Annotated[str, Field(min_length=1, max_length=MAX_CONDITION_CHARACTERS)]
+"""A CEL expression over a call; see `remora.policy.condition`."""
+
+
 class RouteMatch(PolicyModel):
-    """What a call must be for the route to take it; nothing given takes every call."""
+    """What a call must be for the route to take it; nothing given takes every call.
+
+    Attributes:
+        models: Of which one takes the requested model.
+        operations: Empty takes those that answer a prompt; embeddings, moderations, lists of
+            models and files are taken by name only.
+        condition: Must hold as well.
+    """
 
     models: tuple[Glob, ...] = ()
     operations: tuple[Operation, ...] = ()
-    condition: Annotated[str, Field(min_length=1, max_length=MAX_CONDITION_CHARACTERS)] | None = (
-        None
-    )
+    condition: ConditionText | None = None
 
 
 class Target(PolicyModel):
@@ -51,26 +60,52 @@ class Target(PolicyModel):
 
 
 class Candidate(Target):
-    """One target that a router chooses from."""
+    """One target that a router chooses from.
+
+    Attributes:
+        weight: Its share, for ``policy: weighted``.
+        condition: When it is chosen, for ``policy: conditional``; none given always holds.
+    """
 
     weight: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
+    condition: ConditionText | None = None
 
 
 class Router(PolicyModel):
-    """How the target is chosen."""
+    """How the target is chosen.
+
+    Attributes:
+        seed: Makes the choices of ``random`` and ``weighted`` the same in every run.
+        by: What stays with one candidate, for ``policy: sticky``.
+        plugin: Name of an entry point of the group ``remora.routers``, for ``policy: plugin``.
+    """
 
     policy: RouterPolicy
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    seed: StrictInt | None = None
+    by: Literal["session", "task", "conversation"] | None = None
+    plugin: RuleName | None = None
 
     @model_validator(mode="after")
-    def _weights_fit_the_policy(self) -> Self:
+    def _fields_fit_the_policy(self) -> Self:
+        self._check_weights()
+        if self.policy != "conditional" and any(c.condition for c in self.candidates):
+            raise ValueError("conditions of candidates are taken by policy: conditional only")
+        if self.seed is not None and self.policy not in ("random", "weighted"):
+            raise ValueError("seed is taken by policy: random and weighted only")
+        if self.by is not None and self.policy != "sticky":
+            raise ValueError("by is taken by policy: sticky only")
+        if (self.plugin is not None) != (self.policy == "plugin"):
+            raise ValueError("policy: plugin needs the plugin's name, and no other takes one")
+        return self
+
+    def _check_weights(self) -> None:
         weights = [candidate.weight for candidate in self.candidates]
         if self.policy != "weighted":
             if any(weight is not None for weight in weights):
                 raise ValueError("weights are taken by policy: weighted only")
         elif any(weight is None for weight in weights) or not any(weights):
             raise ValueError("every candidate needs a weight, and one of them more than 0")
-        return self
 
 
 class Retry(PolicyModel):
@@ -88,13 +123,42 @@ class Retry(PolicyModel):
 
 
 class Timeouts(PolicyModel):
-    """How long an attempt may take to connect, to its first byte, and between bytes."""
+    """How long things may take.
+
+    Attributes:
+        connect: Of each attempt, until its connection stands.
+        first_byte: Of each attempt, from the request's end to the answer's first byte.
+        idle: Of each attempt, between two pieces of its answer.
+        total: Of the call, from its first attempt to the start of the answer that the agent
+            gets: no further attempt begins after it.
+    """
 
     connect: Duration | None = None
     first_byte: Duration | None = None
     idle: Duration | None = None
+    total: Duration | None = None
 
-    _are_positive = field_validator("connect", "first_byte", "idle")(_positive)
+    _are_positive = field_validator("connect", "first_byte", "idle", "total")(_positive)
+
+
+class Breaker(PolicyModel):
+    """When a provider's model is left alone for a while, and when it is tried again.
+
+    Attributes:
+        consecutive_failures: In a row that open the circuit.
+        error_percent: Of the attempts in the window that open it as well.
+        minimum_attempts: In the window, before the percentage counts.
+        window: Over which the percentage is taken.
+        open_for: Until one attempt may probe.
+    """
+
+    consecutive_failures: Annotated[StrictInt, Field(ge=1, le=1_000)] = 5
+    error_percent: Annotated[StrictInt, Field(ge=1, le=100)] = 50
+    minimum_attempts: Annotated[StrictInt, Field(ge=1, le=100_000)] = 20
+    window: Duration = Duration(60_000)
+    open_for: Duration = Duration(30_000)
+
+    _are_positive = field_validator("window", "open_for")(_positive)
 
 
 class Route(PolicyModel):

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
 from remora.policy.globs import Glob
-from remora.policy.limits import Budget, Cache, Credential, ModelRules
+from remora.policy.limits import Budget, Cache, Credential, ModelRules, Rate, Redaction
 from remora.policy.model import PolicyModel, ResourceName
-from remora.policy.quantities import Money
-from remora.policy.routing import Route
+from remora.policy.quantities import Money, Quantity
+from remora.policy.routing import Breaker, Route
 from remora.policy.selector import LabelSelector
 from remora.providers import DIALECTS
 from remora.providers.hosts import HostForm, HostPattern, breadth_problem
@@ -49,16 +49,25 @@ class CallRules(PolicyModel):
         opaque: Whether what can't be read may pass; None decides by what else the policy says.
         include_usage: Whether ``stream_options.include_usage`` may be added to calls.
         capture: What of prompts and answers is kept.
+        redaction: What ``capture: redacted`` takes out of them.
+        max_request_body: Calls with a larger body are refused.
+        require_task: Calls that name no task are refused.
+        breaker: When a failing provider's model is left alone.
     """
 
     intercept: tuple[ResourceName, ...] | None = None
     opaque: Opaque | None = None
     include_usage: Literal["auto", "never"] = "auto"
     capture: Capture = "metadata"
+    redaction: Redaction = Redaction()
     models: ModelRules = ModelRules()
+    max_request_body: Quantity | None = None
+    require_task: StrictBool = False
     routes: tuple[Route, ...] = ()
+    breaker: Breaker = Breaker()
     cache: Cache | None = None
     budgets: tuple[Budget, ...] = ()
+    rates: tuple[Rate, ...] = ()
     credentials: tuple[Credential, ...] = ()
 
     @model_validator(mode="after")
@@ -66,13 +75,22 @@ class CallRules(PolicyModel):
         _refuse_repetition("intercept", self.intercept or ())
         _refuse_repetition("routes", (route.name for route in self.routes))
         _refuse_repetition("budgets", (budget.name for budget in self.budgets))
+        _refuse_repetition("rates", (rate.name for rate in self.rates))
         _refuse_repetition("credentials", (key.provider for key in self.credentials))
         return self
 
     @property
     def restricts(self) -> bool:
         """Whether a call that can't be read could get round some restriction."""
-        return bool(self.models.allow or self.models.deny or self.budgets or self.credentials)
+        return bool(
+            self.models.allow
+            or self.models.deny
+            or self.budgets
+            or self.rates
+            or self.credentials
+            or self.max_request_body
+            or self.require_task
+        )
 
 
 class PolicySpec(CallRules):
