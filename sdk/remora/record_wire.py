@@ -4,6 +4,7 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
+from remora.receipt_wire import fill_receipt, receipt_of
 from remora.records import (
     Attempt,
     Attribution,
@@ -26,7 +27,7 @@ _PLAIN = tuple(
     not in {
         "started_unix_ns", "attribution", "origin", "end_reason", "error", "tool_names", "usage",
         "cache", "cost", "attempts", "notes", "request_body", "response_body", "ttft_s",
-        "overhead_s",
+        "overhead_s", "receipt",
     }
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")
@@ -92,6 +93,12 @@ def _fill_attempt(message: pb.Attempt, attempt: Attempt) -> None:
     message.reused_connection = attempt.reused_connection
     if attempt.error is not None:
         _fill_error(message.error, attempt.error)
+    if attempt.failure:
+        message.failure = attempt.failure
+    if attempt.usage is not None:
+        _fill_usage(message.usage, attempt.usage)
+    if attempt.cost is not None:
+        _fill_cost(message.cost, attempt.cost)
 
 
 def _fill_body(message: pb.Body, body: Body) -> None:
@@ -141,6 +148,8 @@ def _fill_optional(message: pb.CallRecord, record: CallRecord) -> None:
         _fill_cost(message.cost, record.cost)
     if record.cache is not None:
         _fill_verdict(message.cache, record.cache)
+    if record.receipt is not None:
+        fill_receipt(message.receipt, record.receipt)
 
 
 def to_message_without_bodies(record: CallRecord) -> pb.CallRecord:
@@ -206,6 +215,9 @@ def _attempt(message: pb.Attempt) -> Attempt:
         duration_s=message.duration_s,
         error=_error(message.error) if message.HasField("error") else None,
         reused_connection=message.reused_connection,
+        failure=message.failure,
+        usage=_usage(message.usage) if message.HasField("usage") else None,
+        cost=_cost(message.cost) if message.HasField("cost") else None,
     )
 
 
@@ -263,6 +275,7 @@ def from_message(message: pb.CallRecord) -> CallRecord:
         ttft_s=message.ttft_s if message.HasField("ttft_s") else None,
         overhead_s=message.overhead_s if message.HasField("overhead_s") else None,
         attempts=tuple(_attempt(attempt) for attempt in message.attempts),
+        receipt=receipt_of(message.receipt) if message.HasField("receipt") else None,
         notes=tuple(message.notes),
         request_body=_body(message.request_body) if message.HasField("request_body") else None,
         response_body=_body(message.response_body) if message.HasField("response_body") else None,

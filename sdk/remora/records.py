@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from remora.receipt import Receipt
+
 PARSE_FAILED_MODEL = "<parse-failed>"
 """Model shown where usage of a successful call is unreadable and the request named none."""
 
@@ -103,7 +105,12 @@ class CacheVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a call against one provider and model."""
+    """One try of a call against one provider and model.
+
+    Attributes:
+        failure: Why it failed, in one word, where that decided what was done next.
+        usage: What a failed try stated, which the call's own usage does not include.
+    """
 
     provider: str
     model: str
@@ -111,6 +118,9 @@ class Attempt:
     duration_s: float
     error: CallError | None = None
     reused_connection: bool = False
+    failure: str = ""
+    usage: Usage | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,7 @@ class CallRecord:
             it, its cost nothing.
         cache: What the cache made of the call; None where policy has no cache.
         opaque: Relayed without being read.
+        receipt: What policy made of the call; None where nobody asked it.
         notes: What a reader should know and no other field says.
     """
 
@@ -198,6 +209,7 @@ class CallRecord:
     cache: CacheVerdict | None = None
     opaque: bool = False
     attempts: tuple[Attempt, ...] = ()
+    receipt: Receipt | None = None
     notes: tuple[str, ...] = ()
     capture: str = "metadata"
     request_body: Body | None = None

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
 from remora.record_wire import (
     from_message,
     stored_from_message,
@@ -57,6 +58,45 @@ attempts = st.builds(
     duration_s=seconds,
     error=st.none() | errors,
     reused_connection=st.booleans(),
+    failure=text,
+    usage=st.none() | usages,
+    cost=st.none() | costs,
+)
+receipts = st.builds(
+    Receipt,
+    policy=text,
+    policy_version=text,
+    rule=text,
+    router=text,
+    propensity=st.none() | st.floats(0, 1),
+    candidates=st.lists(
+        st.builds(
+            CandidateReceipt,
+            provider=text,
+            model=text,
+            score=st.none() | seconds,
+            est_cost_usd=st.none() | money,
+            filtered_out_by=text,
+        ),
+        max_size=3,
+    ).map(tuple),
+    fallback=st.lists(text, max_size=3).map(tuple),
+    budgets=st.lists(
+        st.builds(
+            BudgetReceipt,
+            name=text,
+            per=text,
+            result=text,
+            spent_usd=st.none() | money,
+            limit_usd=st.none() | money,
+            spent_tokens=st.none() | big,
+            limit_tokens=st.none() | big,
+            resets_unix_ns=st.none() | big,
+        ),
+        max_size=3,
+    ).map(tuple),
+    credential=text,
+    refused_by=text,
 )
 bodies = st.builds(
     Body,
@@ -89,6 +129,7 @@ records = st.builds(
     usage=st.none() | usages,
     cost=st.none() | costs,
     cache=st.none() | verdicts,
+    receipt=st.none() | receipts,
     latency_s=seconds,
     ttft_s=st.none() | seconds,
     overhead_s=st.none() | seconds,

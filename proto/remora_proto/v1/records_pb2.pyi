@@ -326,14 +326,25 @@ class Attempt(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
     REUSED_CONNECTION_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     model: _builtins.str
     status_code: _builtins.int
     duration_s: _builtins.float
     reused_connection: _builtins.bool
     """The try went over a connection that had served another call before."""
+    failure: _builtins.str
+    """Why it failed, in one word, where that decided what was done next; such as "rate_limited"."""
     @_builtins.property
     def error(self) -> Global___CallError: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What a failed try stated, which the call's own usage does not include."""
+
+    @_builtins.property
+    def cost(self) -> Global___Cost: ...
     def __init__(
         self,
         *,
@@ -343,14 +354,168 @@ class Attempt(_message.Message):
         error: Global___CallError | None = ...,
         duration_s: _builtins.float = ...,
         reused_connection: _builtins.bool = ...,
+        failure: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
+        cost: Global___Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_s", b"duration_s", "error", b"error", "model", b"model", "provider", b"provider", "reused_connection", b"reused_connection", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration_s", b"duration_s", "error", b"error", "failure", b"failure", "model", b"model", "provider", b"provider", "reused_connection", b"reused_connection", "status_code", b"status_code", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
+
+@_typing.final
+class CandidateReceipt(_message.Message):
+    """A provider's model that a call might have gone to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EST_COST_USD_FIELD_NUMBER: _builtins.int
+    FILTERED_OUT_BY_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    model: _builtins.str
+    score: _builtins.float
+    est_cost_usd: _builtins.str
+    """Decimal string; empty where it is unknown or was not asked for."""
+    filtered_out_by: _builtins.str
+    """One word for why it could not be taken; empty if it could."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        est_cost_usd: _builtins.str = ...,
+        filtered_out_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "est_cost_usd", b"est_cost_usd", "filtered_out_by", b"filtered_out_by", "model", b"model", "provider", b"provider", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___CandidateReceipt: _TypeAlias = CandidateReceipt  # noqa: Y015
+
+@_typing.final
+class BudgetReceipt(_message.Message):
+    """What a budget said. Money in decimal strings, empty where the budget is of tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    SPENT_USD_FIELD_NUMBER: _builtins.int
+    LIMIT_USD_FIELD_NUMBER: _builtins.int
+    SPENT_TOKENS_FIELD_NUMBER: _builtins.int
+    LIMIT_TOKENS_FIELD_NUMBER: _builtins.int
+    RESETS_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    per: _builtins.str
+    result: _builtins.str
+    """"ok", "warn", "downgrade", "block" or "unpriced"."""
+    spent_usd: _builtins.str
+    limit_usd: _builtins.str
+    spent_tokens: _builtins.int
+    limit_tokens: _builtins.int
+    resets_unix_nano: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        per: _builtins.str = ...,
+        result: _builtins.str = ...,
+        spent_usd: _builtins.str = ...,
+        limit_usd: _builtins.str = ...,
+        spent_tokens: _builtins.int | None = ...,
+        limit_tokens: _builtins.int | None = ...,
+        resets_unix_nano: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens", "_resets_unix_nano", b"_resets_unix_nano", "_spent_tokens", b"_spent_tokens", "limit_tokens", b"limit_tokens", "resets_unix_nano", b"resets_unix_nano", "spent_tokens", b"spent_tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens", "_resets_unix_nano", b"_resets_unix_nano", "_spent_tokens", b"_spent_tokens", "limit_tokens", b"limit_tokens", "limit_usd", b"limit_usd", "name", b"name", "per", b"per", "resets_unix_nano", b"resets_unix_nano", "result", b"result", "spent_tokens", b"spent_tokens", "spent_usd", b"spent_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit_tokens: _TypeAlias = _typing.Literal["limit_tokens"]  # noqa: Y015
+    _WhichOneofArgType__limit_tokens: _TypeAlias = _typing.Literal["_limit_tokens", b"_limit_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__resets_unix_nano: _TypeAlias = _typing.Literal["resets_unix_nano"]  # noqa: Y015
+    _WhichOneofArgType__resets_unix_nano: _TypeAlias = _typing.Literal["_resets_unix_nano", b"_resets_unix_nano"]  # noqa: Y015
+    _WhichOneofReturnType__spent_tokens: _TypeAlias = _typing.Literal["spent_tokens"]  # noqa: Y015
+    _WhichOneofArgType__spent_tokens: _TypeAlias = _typing.Literal["_spent_tokens", b"_spent_tokens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_tokens) -> _WhichOneofReturnType__limit_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__resets_unix_nano) -> _WhichOneofReturnType__resets_unix_nano | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spent_tokens) -> _WhichOneofReturnType__spent_tokens | None: ...
+
+Global___BudgetReceipt: _TypeAlias = BudgetReceipt  # noqa: Y015
+
+@_typing.final
+class Receipt(_message.Message):
+    """Why a call went where it went, or nowhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    ROUTER_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    REFUSED_BY_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    policy_version: _builtins.str
+    """SHA-256 of the effective policy, in hex."""
+    rule: _builtins.str
+    """The route that had the call."""
+    router: _builtins.str
+    propensity: _builtins.float
+    """How likely the choice was, where it was left to chance."""
+    credential: _builtins.str
+    """Whose key was sent: "policy", "agent" or "none"."""
+    refused_by: _builtins.str
+    """The code of Remora's own refusal."""
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CandidateReceipt]: ...
+    @_builtins.property
+    def fallback(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"provider/model", in order."""
+
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetReceipt]: ...
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        policy_version: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        router: _builtins.str = ...,
+        propensity: _builtins.float | None = ...,
+        candidates: _abc.Iterable[Global___CandidateReceipt] | None = ...,
+        fallback: _abc.Iterable[_builtins.str] | None = ...,
+        budgets: _abc.Iterable[Global___BudgetReceipt] | None = ...,
+        credential: _builtins.str = ...,
+        refused_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "propensity", b"propensity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "budgets", b"budgets", "candidates", b"candidates", "credential", b"credential", "fallback", b"fallback", "policy", b"policy", "policy_version", b"policy_version", "propensity", b"propensity", "refused_by", b"refused_by", "router", b"router", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__propensity: _TypeAlias = _typing.Literal["propensity"]  # noqa: Y015
+    _WhichOneofArgType__propensity: _TypeAlias = _typing.Literal["_propensity", b"_propensity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__propensity) -> _WhichOneofReturnType__propensity | None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class Body(_message.Message):
@@ -545,6 +710,7 @@ class CallRecord(_message.Message):
     REQUEST_BODY_FIELD_NUMBER: _builtins.int
     RESPONSE_BODY_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """UUIDv7 as 32 hex digits."""
     revision: _builtins.int
@@ -607,6 +773,10 @@ class CallRecord(_message.Message):
     def cache(self) -> Global___CacheVerdict:
         """Absent where policy has no cache. With `cached`, usage is that of the call that made the answer; it was not used again."""
 
+    @_builtins.property
+    def receipt(self) -> Global___Receipt:
+        """What policy made of the call."""
+
     def __init__(
         self,
         *,
@@ -646,10 +816,11 @@ class CallRecord(_message.Message):
         request_body: Global___Body | None = ...,
         response_body: Global___Body | None = ...,
         cache: Global___CacheVerdict | None = ...,
+        receipt: Global___Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cache", b"cache", "cost", b"cost", "error", b"error", "origin", b"origin", "overhead_s", b"overhead_s", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cache", b"cache", "cost", b"cost", "error", b"error", "origin", b"origin", "overhead_s", b"overhead_s", "receipt", b"receipt", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cache", b"cache", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cache", b"cache", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "receipt", b"receipt", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overhead_s: _TypeAlias = _typing.Literal["overhead_s"]  # noqa: Y015
     _WhichOneofArgType__overhead_s: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s"]  # noqa: Y015

@@ -1,0 +1,71 @@
+"""The decision part of a record: what policy made of a call, and why. Plain frozen values.
+
+What happened afterwards (attempts, cost, cache) stands in the record itself.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateReceipt:
+    """A provider's model that the call might have gone to.
+
+    Attributes:
+        score: What its router went by: a share, a price in USD or seconds; None if by nothing.
+        est_cost_usd: What the call was likely to cost there; None if unknown or not asked for.
+        filtered_out_by: One word for why it could not be taken; empty if it could.
+    """
+
+    provider: str
+    model: str
+    score: float | None = None
+    est_cost_usd: Decimal | None = None
+    filtered_out_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReceipt:
+    """What a budget said.
+
+    Attributes:
+        per: Of what it is a budget.
+        result: ``ok``, ``warn``, ``downgrade``, ``block`` or ``unpriced``.
+        spent_usd: Before the call, with what other calls had reserved; None for a budget of tokens.
+        resets_unix_ns: When its window ends; None if it has none.
+    """
+
+    name: str
+    per: str
+    result: str
+    spent_usd: Decimal | None = None
+    limit_usd: Decimal | None = None
+    spent_tokens: int | None = None
+    limit_tokens: int | None = None
+    resets_unix_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Why a call went where it went, or nowhere.
+
+    Attributes:
+        policy_version: SHA-256 of the effective policy, in hex.
+        rule: The route that had the call; empty if none had.
+        router: What chose among the candidates; empty if nothing did.
+        propensity: How likely its choice was; None for one that leaves nothing to chance.
+        fallback: What was to be tried after the chosen one, as ``provider/model``.
+        credential: Whose key was sent: ``policy``, ``agent`` or ``none``.
+        refused_by: The code of the refusal, if Remora refused the call.
+    """
+
+    policy: str
+    policy_version: str
+    rule: str = ""
+    router: str = ""
+    propensity: float | None = None
+    candidates: tuple[CandidateReceipt, ...] = ()
+    fallback: tuple[str, ...] = ()
+    budgets: tuple[BudgetReceipt, ...] = ()
+    credential: str = "agent"
+    refused_by: str = ""
