@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PROTOS := $(wildcard proto/remora_proto/v1/*.proto)
 SOURCES := sdk sidecar aggregator operator tests bench
 
-.PHONY: help demo test check format proto bench clean
+.PHONY: help demo test check format proto crds bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,12 +19,13 @@ demo: $(VENV)/.ready ## Watch real SDK calls being intercepted, carried, recorde
 test: $(VENV)/.ready ## Run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/.ready proto ## Format, lint, types, import contracts, generated code
+check: $(VENV)/.ready proto crds ## Format, lint, types, import contracts, generated code
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	git diff --exit-code -- proto || { echo "Generated code differs from the .proto files: commit the result of 'make proto'." >&2; exit 1; }
+	git diff --exit-code -- k8s/crds || { echo "Manifests differ from the policy models: commit the result of 'make crds'." >&2; exit 1; }
 
 format: $(VENV)/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(SOURCES)
@@ -34,6 +35,9 @@ proto: $(VENV)/.ready ## Regenerate the protobuf code
 	$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 		--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=proto --grpc_python_out=proto --mypy_out=proto --mypy_grpc_out=proto $(PROTOS)
+
+crds: $(VENV)/.ready ## Regenerate the custom resource definitions
+	$(BIN)/python -m remora.policy.crd_files k8s/crds
 
 bench: $(VENV)/.ready ## Paired benchmarks against stock mitmdump; writes bench/results/latest.json
 	$(BIN)/python -m bench

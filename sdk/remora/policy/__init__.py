@@ -4,9 +4,10 @@ Used by sidecar, operator and CLI alike; pure, so it knows no I/O beyond text gi
 `remora.policy.files` alone reads from disk.
 """
 
+from remora.policy.canonical import effective_from_canonical
 from remora.policy.document import PolicyDocuments, load_documents
 from remora.policy.effective import EffectivePolicy, PolicySource, Preset, effective_policy
-from remora.policy.files import read_policy_files
+from remora.policy.files import look_at_policy_files, read_policy_files
 from remora.policy.redirect_ports import redirect_ports
 from remora.policy.spec import ClusterLLMPolicy, LLMPolicy, LLMProvider
 
@@ -18,8 +19,10 @@ __all__ = [
     "PolicyDocuments",
     "PolicySource",
     "Preset",
+    "effective_from_canonical",
     "effective_policy",
     "load_documents",
+    "look_at_policy_files",
     "read_policy_files",
     "redirect_ports",
 ]

@@ -3,13 +3,13 @@
 Pure: takes texts by file name. `remora.policy.files` reads them from disk.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from remora.errors import ConfigError, Problem
-from remora.policy.consistency import inconsistencies
+from remora.policy.consistency import inconsistencies, kept_names
 from remora.policy.problems import explain, nearest
 from remora.policy.spec import (
     API_VERSION,
@@ -20,16 +20,22 @@ from remora.policy.spec import (
     LLMProvider,
 )
 from remora.policy.support import not_yet_supported
-from remora.policy.yaml_source import YamlDocument, read_documents
+from remora.policy.warnings import warnings
+from remora.policy.yaml_source import SourceDocument, read_documents
 
 
 @dataclass(frozen=True)
 class PolicyDocuments:
-    """Documents that are valid, each and together."""
+    """Documents that are valid, each and together.
+
+    Attributes:
+        warnings: What may stand, but was hardly meant, and where.
+    """
 
     policies: tuple[LLMPolicy, ...] = ()
     cluster_policies: tuple[ClusterLLMPolicy, ...] = ()
     providers: tuple[LLMProvider, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 def load_documents(files: Mapping[str, str]) -> PolicyDocuments:
@@ -42,18 +48,38 @@ def load_documents(files: Mapping[str, str]) -> PolicyDocuments:
         ConfigError: Something is wrong; it holds every problem of every file.
     """
     problems: list[Problem] = []
-    read: list[tuple[YamlDocument, Document]] = []
-    named: set[str] = set()
+    sources: list[SourceDocument] = []
     for file, text in files.items():
-        sources, unreadable = read_documents(file, text)
+        found, unreadable = read_documents(file, text)
+        sources.extend(found)
         problems.extend(unreadable)
-        for source in sources:
-            document, wrong = _document(source)
-            problems.extend(wrong)
-            named.update(_provider_name(source.value))
-            if document is not None:
-                read.append((source, document))
+    return checked_documents(sources, problems)
+
+
+def checked_documents(
+    sources: Iterable[SourceDocument], problems: Sequence[Problem] = (), *, merged: bool = False
+) -> PolicyDocuments:
+    """Check documents that were read, each by itself and all together.
+
+    Args:
+        sources: The documents.
+        problems: What is wrong with others of them, that could not be read.
+        merged: Floors are merged into them already.
+
+    Raises:
+        ConfigError: Something is wrong; it holds every problem.
+    """
+    problems = list(problems)
+    read: list[tuple[SourceDocument, Document]] = []
+    named: set[str] = set()
+    for source in sources:
+        document, wrong = _document(source)
+        problems.extend(wrong)
+        named.update(_provider_name(source.value))
+        if document is not None:
+            read.append((source, document))
     problems.extend(inconsistencies(read, named))
+    problems.extend(() if merged else kept_names(read))
     if problems:
         raise ConfigError(problems)
     documents = [document for _, document in read]
@@ -61,6 +87,7 @@ def load_documents(files: Mapping[str, str]) -> PolicyDocuments:
         policies=_of_kind(documents, LLMPolicy),
         cluster_policies=_of_kind(documents, ClusterLLMPolicy),
         providers=_of_kind(documents, LLMProvider),
+        warnings=tuple(warnings(read)),
     )
 
 
@@ -68,7 +95,7 @@ def _of_kind[D: Document](documents: list[Document], kind: type[D]) -> tuple[D, 
     return tuple(document for document in documents if isinstance(document, kind))
 
 
-def _document(source: YamlDocument) -> tuple[Document | None, list[Problem]]:
+def _document(source: SourceDocument) -> tuple[Document | None, list[Problem]]:
     """Read one document; it is returned even with problems, if it is well-formed."""
     value = source.value
     if not isinstance(value, dict):
@@ -96,7 +123,7 @@ def _provider_name(value: object) -> Iterator[str]:
             return
 
 
-def _unfit_header(source: YamlDocument, value: Mapping[str, object]) -> Iterator[Problem]:
+def _unfit_header(source: SourceDocument, value: Mapping[str, object]) -> Iterator[Problem]:
     if value.get("apiVersion") != API_VERSION:
         yield Problem(source.where(("apiVersion",)), f"should be {API_VERSION}")
     kind = value.get("kind")

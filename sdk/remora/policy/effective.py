@@ -11,17 +11,20 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
+from remora.policy.consistency import named_providers
 from remora.policy.document import PolicyDocuments
+from remora.policy.floors import with_floors
 from remora.policy.limits import Cache
+from remora.policy.reachability import shadowed_routes
 from remora.policy.spec import (
     API_VERSION,
     CallRules,
     Capture,
     ClusterLLMPolicy,
-    Floors,
     LLMPolicy,
     LLMProvider,
     Opaque,
+    PolicySpec,
 )
 from remora.providers import ProviderRegistry
 
@@ -33,8 +36,6 @@ _PRESETS: Mapping[Preset, CallRules] = MappingProxyType(
         "tracker-cached": CallRules(capture="full", cache=Cache(mode="readwrite", sampling=True)),
     }
 )
-
-_STRICTEST_CAPTURE_FIRST: tuple[Capture, ...] = ("metadata", "redacted", "full")
 
 
 class PolicySource(Enum):
@@ -55,21 +56,22 @@ class EffectivePolicy:
         source: What was selected.
         version: SHA-256 of `canonical`, in hex.
         canonical: The document that travels: canonical JSON of the policy with floors
-            merged, and of the providers that documents define and it intercepts.
-        rules: The selected rules with floors merged.
+            merged, and of `providers`.
+        rules: The selected rules with floors merged, without selector and priority.
         intercept: Names of the providers to intercept, sorted.
         capture: What of prompts and answers is kept.
         opaque: Whether what can't be read may pass.
         include_usage: Whether ``stream_options.include_usage`` may be added to calls.
-        providers: The `LLMProvider` documents among the intercepted.
-        notes: Conflicts that a person should know of.
+        providers: The `LLMProvider` documents of those that are intercepted, or that
+            routes or credentials name.
+        notes: What a person should know of: conflicts, routes that no call can reach.
     """
 
     name: str
     source: PolicySource
     version: str
     canonical: bytes
-    rules: CallRules
+    rules: PolicySpec
     intercept: tuple[str, ...]
     capture: Capture
     opaque: Opaque
@@ -101,10 +103,10 @@ def effective_policy(
         preset: What applies where there is no policy document at all.
     """
     selected = _select(documents, labels, preset)
-    floors = [p.spec.floors for p in _by_name(documents.cluster_policies)]
-    rules = _with_floors(selected.rules, floors)
+    rules = with_floors(selected.rules, _by_name(documents.cluster_policies))
     intercept = _intercepted(rules, documents.providers)
-    providers = tuple(p for p in _by_name(documents.providers) if p.metadata.name in intercept)
+    used = {*intercept, *(name for _, name in named_providers(rules))}
+    providers = tuple(p for p in _by_name(documents.providers) if p.metadata.name in used)
     canonical = _canonical(selected.name, rules, providers)
     return EffectivePolicy(
         name=selected.name,
@@ -117,7 +119,7 @@ def effective_policy(
         opaque=rules.opaque or ("block" if rules.restricts else "allow"),
         include_usage=rules.include_usage,
         providers=providers,
-        notes=selected.notes,
+        notes=(*selected.notes, *(f"{s.where}: {s.what}" for s in shadowed_routes(rules))),
     )
 
 
@@ -165,18 +167,6 @@ def _by_name[D: (LLMPolicy, ClusterLLMPolicy, LLMProvider)](documents: Iterable[
 def _called(policy: LLMPolicy) -> str:
     namespace = policy.metadata.namespace
     return repr(f"{namespace}/{policy.metadata.name}" if namespace else policy.metadata.name)
-
-
-def _with_floors(rules: CallRules, floors: Iterable[Floors]) -> CallRules:
-    """Take the stricter of rules and floors in what floors are enforced for."""
-    changes: dict[str, object] = {}
-    captures = [rules.capture, *(floor.capture for floor in floors if floor.capture is not None)]
-    strictest = min(captures, key=_STRICTEST_CAPTURE_FIRST.index)
-    if strictest != rules.capture:
-        changes["capture"] = strictest
-    if rules.opaque != "block" and any(floor.opaque == "block" for floor in floors):
-        changes["opaque"] = "block"
-    return rules.model_copy(update=changes)
 
 
 def _intercepted(rules: CallRules, providers: Iterable[LLMProvider]) -> tuple[str, ...]:

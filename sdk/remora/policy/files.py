@@ -1,6 +1,7 @@
 """Policy files on disk: the one place of this package that touches it."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from remora.errors import ConfigError, Problem
 from remora.policy.yaml_source import MAX_FILE_CHARACTERS
@@ -9,6 +10,38 @@ _SUFFIXES = (".yaml", ".yml")
 
 _MAX_FILE_BYTES = 4 * MAX_FILE_CHARACTERS
 """What the longest readable text may take in UTF-8; more is not read into memory."""
+
+
+class FileMark(NamedTuple):
+    """What shows that a file was changed or replaced, without reading it."""
+
+    file: str
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+
+def look_at_policy_files(path: Path) -> tuple[FileMark, ...]:
+    """Look at the files that `read_policy_files` reads; equal looks mean that nothing was written.
+
+    Links are followed: files of a mounted ConfigMap lead through one that is replaced.
+
+    Raises:
+        ConfigError: Something can't be looked at, or the folder has no such file.
+    """
+    return tuple(_mark(file) for file in _policy_files(path))
+
+
+def _mark(file: Path) -> FileMark:
+    try:
+        seen = file.stat()
+    except OSError as error:
+        raise ConfigError([Problem(str(file), _reason(error))]) from error
+    return FileMark(
+        str(file), seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+    )
 
 
 def read_policy_files(path: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
@@ -35,6 +36,19 @@ class Glob:
     def matches(self, name: str) -> bool:
         """Tell whether a name fits the pattern as a whole."""
         return self._match(name.lower()) is not None
+
+    def covers(self, other: "Glob") -> bool:
+        """Tell whether every name that fits another pattern fits this one.
+
+        A yes is certain; of patterns that mean the same in other spellings (``*?`` and ``?*``)
+        it may be missed.
+        """
+        pattern = self.text.lower()
+        reached = _past_stars(pattern, {0})
+        for letter in other.text.lower():
+            stepped = {step for at in reached for step in _steps(pattern, at, letter)}
+            reached = _past_stars(pattern, stepped)
+        return len(pattern) in reached
 
     def __str__(self) -> str:
         """Return the pattern as written."""
@@ -72,3 +86,23 @@ class Glob:
             ),
             serialization=core_schema.to_string_ser_schema(),
         )
+
+
+def _steps(pattern: str, at: int, letter: str) -> Iterator[int]:
+    """Where a pattern can stand after one more letter of another; the other's ``*`` is one."""
+    if at == len(pattern):
+        return
+    if pattern[at] == "*":
+        yield at
+    elif letter != "*" and pattern[at] in (letter, "?"):
+        yield at + 1
+
+
+def _past_stars(pattern: str, places: set[int]) -> set[int]:
+    """Add the places that are reached where a ``*`` takes nothing."""
+    found = set(places)
+    for at in places:
+        while at < len(pattern) and pattern[at] == "*":
+            at += 1
+            found.add(at)
+    return found

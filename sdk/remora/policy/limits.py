@@ -1,25 +1,63 @@
 """What calls may use: models, money, the cache, keys."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
 from remora.policy.globs import Glob
-from remora.policy.model import ModelName, PolicyModel, ResourceName, RuleName
+from remora.policy.model import (
+    MAX_MERGED,
+    BudgetName,
+    Globs,
+    ModelName,
+    PolicyModel,
+    ResourceName,
+    RuleName,
+)
 from remora.policy.quantities import Duration, Money, Quantity
+from remora.policy.regexes import regex_problem
+
+AllowList = Annotated[Globs, Field(min_length=1)]
 
 
 class ModelRules(PolicyModel):
-    """Which models may be asked for; nothing allowed by name allows all, a denial wins."""
+    """Which models may be asked for; nothing allowed by name allows all, a denial wins.
 
-    allow: tuple[Glob, ...] = ()
-    deny: tuple[Glob, ...] = ()
+    Attributes:
+        allow: Of which one has to take the model; empty takes all.
+        within: More such lists, each of which has to take the model as well; where floors are
+            merged in, theirs stand here.
+        deny: Of which none may take the model.
+    """
+
+    allow: Globs = ()
+    within: Annotated[
+        tuple[AllowList, ...], Field(max_length=MAX_MERGED, json_schema_extra={"maxItems": 32})
+    ] = ()
+    deny: Globs = ()
+
+    @property
+    def restricts(self) -> bool:
+        """Whether there may be a model that is not permitted."""
+        return bool(self.allow or self.within or self.deny)
+
+    def permits(self, name: str) -> bool:
+        """Tell whether a model may be asked for."""
+        lists = (self.allow, *self.within) if self.allow else self.within
+        return all(_takes(globs, name) for globs in lists) and not _takes(self.deny, name)
+
+
+def _takes(globs: Iterable[Glob], name: str) -> bool:
+    return any(glob.matches(name) for glob in globs)
 
 
 class Cache(PolicyModel):
     """Whether answers are kept, and for how long.
 
     Attributes:
+        mode: Whether answers are taken from the cache, and whether new ones go into it.
+        ttl: How long an answer is kept.
         max_size: On disk.
         scope: Who shares answers; ``namespace`` needs a shared cache.
         sampling: Whether calls that ask for a sample are cached too: any whose temperature
@@ -46,13 +84,18 @@ class Budget(PolicyModel):
     """A limit on money or tokens, for each of what ``per`` names.
 
     Attributes:
+        name: Unique in its policy.
+        per: Whose spending is counted together.
+        max_cost_usd: The most that may be spent.
+        max_tokens: The most tokens that may be used, in and out.
+        on_exceed: What happens to a call that does not fit in any more.
         window: Fixed and aligned to the epoch in UTC; None for the whole life.
         strict: Reserve the most that the model may answer, so that nothing is ever overspent.
         downgrade_to: Model of the same provider; None for the next cheaper candidate.
         on_unreachable: What happens where the budget is shared and nobody can be asked.
     """
 
-    name: RuleName
+    name: BudgetName
     per: Literal["call", "task", "session", "agent", "pod", "namespace"]
     max_cost_usd: Money | None = Field(default=None, alias="maxCostUSD")
     max_tokens: Annotated[StrictInt, Field(ge=0)] | None = None
@@ -85,10 +128,12 @@ class Rate(PolicyModel):
 
     Attributes:
         models: Whose calls count together; empty: each model by itself.
+        requests_per_minute: How many calls may begin.
+        tokens_per_minute: How many tokens they may use, in and out.
     """
 
     name: RuleName
-    models: tuple[Glob, ...] = ()
+    models: Globs = ()
     requests_per_minute: Annotated[StrictInt, Field(ge=1)] | None = None
     tokens_per_minute: Annotated[StrictInt, Field(ge=1)] | None = None
 
@@ -121,6 +166,13 @@ class RedactionPattern(PolicyModel):
     name: RuleName
     regex: Annotated[str, Field(min_length=1, max_length=MAX_REDACTION_REGEX_CHARACTERS)]
 
+    @field_validator("regex")
+    @classmethod
+    def _regex_can_be_read(cls, value: str) -> str:
+        if problem := regex_problem(value):
+            raise ValueError(problem)
+        return value
+
 
 class Redaction(PolicyModel):
     """What ``capture: redacted`` takes out of prompts and answers before they are kept.
@@ -133,8 +185,8 @@ class Redaction(PolicyModel):
         max_body: The most that is kept of one body.
     """
 
-    skip: tuple[Detector, ...] = ()
-    patterns: tuple[RedactionPattern, ...] = ()
+    skip: Annotated[tuple[Detector, ...], Field(max_length=16)] = ()
+    patterns: Annotated[tuple[RedactionPattern, ...], Field(max_length=64)] = ()
     mode: Literal["mask", "digest"] = "mask"
     max_body: Quantity = Quantity(256 * 1024)
 

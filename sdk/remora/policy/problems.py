@@ -53,6 +53,8 @@ def _text(model: type[BaseModel], path: Path, detail: ErrorDetails) -> str:
     words = _PLAIN_WORDS.get(detail["type"])
     if words is not None:
         return words
+    if detail["type"] == "too_long":
+        return f"should have at most {detail['ctx']['max_length']} entries"
     text = detail["msg"].removeprefix("Value error, ")
     return text.replace("Input should", "should").replace("String should", "should")
 

@@ -13,6 +13,11 @@ _AUTH = {
 """Schemes by the provider's first dialect; elsewhere a bearer key."""
 
 
+def own_price_id(document: LLMProvider) -> str | None:
+    """Name the prices that a document states; None if it states none."""
+    return f"LLMProvider/{document.metadata.name}" if document.spec.prices else None
+
+
 def provider_of(document: LLMProvider) -> Provider:
     """Make the registry's entry of a document."""
     spec = document.spec
@@ -23,5 +28,7 @@ def provider_of(document: LLMProvider) -> Provider:
         tls=spec.tls,
         dialects=spec.dialects,
         base_paths={d: "/v1" if d.startswith("openai-") else "" for d in spec.dialects},
+        price_id=own_price_id(document),
         auth=_AUTH.get(spec.dialects[0], AuthScheme.BEARER),
+        allow_insecure=spec.allow_insecure,
     )

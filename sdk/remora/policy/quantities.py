@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import GetCoreSchemaHandler, PlainSerializer
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
 from pydantic.functional_validators import BeforeValidator
 from pydantic_core import CoreSchema, core_schema
 
@@ -26,9 +26,16 @@ _BYTES_PER_UNIT = {
     "": 1,
 }
 
+_MAX_BYTES = 512 * 1024**5
+"""Past it a size is a slip of the pen, and might need more digits than are read."""
+
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P|)")
 
 _MONEY = re.compile(r"\d{1,12}(\.\d{1,12})?")
+
+
+MAX_SCALAR_CHARACTERS = 64
+"""Of a duration or size in a cluster's documents: admission looks at each character."""
 
 
 class _Scalar:
@@ -58,7 +65,9 @@ class _Scalar:
         """Let pydantic read the value from its text and write it as text."""
         return core_schema.no_info_plain_validator_function(
             cls._validate,
-            json_schema_input_schema=core_schema.str_schema(pattern=cls._pattern),
+            json_schema_input_schema=core_schema.str_schema(
+                pattern=cls._pattern, max_length=MAX_SCALAR_CHARACTERS
+            ),
             serialization=core_schema.to_string_ser_schema(),
         )
 
@@ -70,7 +79,7 @@ class Duration(_Scalar):
     milliseconds: int
 
     _expected: ClassVar[str] = "should be a duration such as 500ms, 5s, 1h30m or 1d"
-    _pattern: ClassVar[str] = r"^([0-9]+(\.[0-9]{1,3})?(ms|s|m|h|d))+$"
+    _pattern: ClassVar[str] = r"^([0-9]{1,12}(\.[0-9]{1,3})?[dhms]|[0-9]{1,12}ms)+$"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -106,21 +115,34 @@ class Quantity(_Scalar):
 
     _accepts: ClassVar[tuple[type, ...]] = (str, int)
     _expected: ClassVar[str] = "should be a size such as 256Mi, 1G or a number of bytes"
-    _pattern: ClassVar[str] = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$"
+    _pattern: ClassVar[str] = r"^[0-9]{1,18}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Take numbers as well, in the form that Kubernetes has for sizes."""
+        return {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "minimum": 0,
+            "pattern": cls._pattern,
+            "maxLength": MAX_SCALAR_CHARACTERS,
+        }
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a size.
 
         Raises:
-            ValueError: It is none, or no whole number of bytes.
+            ValueError: It is none, no whole number of bytes or more than 512Pi.
         """
         match = _QUANTITY.fullmatch(text)
         if match is None:
             raise ValueError(cls._expected)
         size = Decimal(match[1]) * _BYTES_PER_UNIT[match[2]]
-        if size != int(size):
-            raise ValueError("should be a whole number of bytes")
+        if size != int(size) or size > _MAX_BYTES:
+            raise ValueError("should be a whole number of bytes and at most 512Pi")
         return cls(int(size))
 
     def __str__(self) -> str:
@@ -157,6 +179,11 @@ def _canonical_money(value: Decimal) -> str:
 
 
 Money = Annotated[
-    Decimal, BeforeValidator(parse_money), PlainSerializer(_canonical_money, return_type=str)
+    Decimal,
+    BeforeValidator(parse_money),
+    PlainSerializer(_canonical_money, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,12})?$", "maxLength": 25}
+    ),
 ]
 """An amount of USD, exact; a decimal string in documents and on the wire."""

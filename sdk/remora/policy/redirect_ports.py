@@ -17,8 +17,7 @@ def redirect_ports(policy: EffectivePolicy) -> tuple[int, ...]:
 
 
 def _intercepted(policy: EffectivePolicy) -> Iterator[Provider]:
-    yield from map(provider_of, policy.providers)
-    for provider in ProviderRegistry.builtin():
+    for provider in (*map(provider_of, policy.providers), *ProviderRegistry.builtin()):
         if provider.name in policy.intercept:
             yield provider
 

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictInt, field_validator, model_validator
 
-from remora.policy.globs import Glob
-from remora.policy.model import ModelName, PolicyModel, ResourceName, RuleName
+from remora.policy.model import Globs, ModelName, PolicyModel, ResourceName, RuleName
 from remora.policy.quantities import Duration
 
 RouterPolicy = Literal[
@@ -23,6 +22,9 @@ RouterPolicy = Literal[
 Operation = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$", max_length=64)]
 """OpenTelemetry's word, such as ``chat``."""
 
+PROMPT_OPERATIONS = frozenset({"chat", "text_completion", "generate_content"})
+"""Those that answer a prompt: what a route takes that names no operation."""
+
 MAX_CONDITION_CHARACTERS = 4096
 """Bound of a CEL expression: conditions run in the path of calls and can't be interrupted."""
 
@@ -33,7 +35,17 @@ def _positive(value: Duration | None) -> Duration | None:
     return value
 
 
-ConditionText = Annotated[str, Field(min_length=1, max_length=MAX_CONDITION_CHARACTERS)]
+def _compiles(text: str) -> str:
+    # Loaded on first use: most documents have no condition, and the CEL library is not small.
+    from remora.policy.condition import Condition
+
+    Condition.compile(text)
+    return text
+
+
+ConditionText = Annotated[
+    str, Field(min_length=1, max_length=MAX_CONDITION_CHARACTERS), AfterValidator(_compiles)
+]
 """A CEL expression over a call; see `remora.policy.condition`."""
 
 
@@ -47,8 +59,8 @@ class RouteMatch(PolicyModel):
         condition: Must hold as well.
     """
 
-    models: tuple[Glob, ...] = ()
-    operations: tuple[Operation, ...] = ()
+    models: Globs = ()
+    operations: Annotated[tuple[Operation, ...], Field(max_length=32)] = ()
     condition: ConditionText | None = None
 
 
@@ -75,13 +87,15 @@ class Router(PolicyModel):
     """How the target is chosen.
 
     Attributes:
+        policy: The way of choosing.
+        candidates: What is chosen from.
         seed: Makes the choices of ``random`` and ``weighted`` the same in every run.
         by: What stays with one candidate, for ``policy: sticky``.
         plugin: Name of an entry point of the group ``remora.routers``, for ``policy: plugin``.
     """
 
     policy: RouterPolicy
-    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1, max_length=32)]
     seed: StrictInt | None = None
     by: Literal["session", "task", "conversation"] | None = None
     plugin: RuleName | None = None
@@ -109,7 +123,13 @@ class Router(PolicyModel):
 
 
 class Retry(PolicyModel):
-    """How often and after what pause a candidate is tried."""
+    """How often and after what pause a candidate is tried.
+
+    Attributes:
+        attempts: Tries of each candidate, the first included.
+        initial: The pause before the second try, from which pauses grow.
+        max: The longest pause; a provider that asks for a longer one is left.
+    """
 
     attempts: Annotated[StrictInt, Field(ge=1, le=10)] = 2
     initial: Duration = Duration(500)
@@ -162,11 +182,20 @@ class Breaker(PolicyModel):
 
 
 class Route(PolicyModel):
-    """One rule; the first that matches a call has it."""
+    """One rule; the first that matches a call has it.
+
+    Attributes:
+        name: Unique in its policy; records and receipts carry it.
+        match: Which calls it takes.
+        router: Chooses where they go; None: where they were sent.
+        fallback: What is tried after what was chosen, in this order.
+        retry: How often each of them is tried; None: once.
+        timeouts: How long things may take.
+    """
 
     name: RuleName
     match: RouteMatch = RouteMatch()
     router: Router | None = None
-    fallback: tuple[Target, ...] = ()
+    fallback: Annotated[tuple[Target, ...], Field(max_length=16)] = ()
     retry: Retry | None = None
     timeouts: Timeouts | None = None

@@ -1,6 +1,6 @@
 """Which pods a policy is for: Kubernetes' label selectors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ class LabelRequirement(PolicyModel):
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: tuple[LabelValue, ...] = ()
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="after")
     def _values_fit_the_operator(self) -> Self:
@@ -40,11 +40,38 @@ class LabelRequirement(PolicyModel):
 class LabelSelector(PolicyModel):
     """All requirements must be met; an empty selector takes everything."""
 
-    match_labels: Mapping[LabelKey, LabelValue] = Field(default_factory=dict)
-    match_expressions: tuple[LabelRequirement, ...] = ()
+    match_labels: Mapping[LabelKey, LabelValue] = Field(default_factory=dict, max_length=64)
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=64)] = ()
+
+    @property
+    def requirements(self) -> tuple[LabelRequirement, ...]:
+        """All that is required, the labels as requirements as well."""
+        labels = (
+            LabelRequirement(key=key, operator="In", values=(value,))
+            for key, value in self.match_labels.items()
+        )
+        return (*labels, *self.match_expressions)
+
+    def meets(self, other: "LabelSelector") -> bool:
+        """Tell whether there may be a pod that both select."""
+        requirements = (*self.requirements, *other.requirements)
+        return all(
+            _can_be_met([r for r in requirements if r.key == key])
+            for key in {requirement.key for requirement in requirements}
+        )
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a pod with these labels is selected."""
         return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
             requirement.matches(labels) for requirement in self.match_expressions
         )
+
+
+def _can_be_met(requirements: Sequence[LabelRequirement]) -> bool:
+    """Tell whether some value of their one label, or its absence, meets all requirements."""
+    key = requirements[0].key
+    values = {value for requirement in requirements for value in requirement.values}
+    # Of the values that nobody names, one stands for all.
+    unnamed = "x" * (1 + max(map(len, values), default=0))
+    tries: list[Mapping[str, str]] = [{}, *({key: value} for value in (*values, unnamed))]
+    return any(all(r.matches(labels) for r in requirements) for labels in tries)

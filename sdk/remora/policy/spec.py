@@ -7,16 +7,28 @@ well-formed; `remora.policy.support` says which fields this release enforces.
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from remora.policy.globs import Glob
 from remora.policy.limits import Budget, Cache, Credential, ModelRules, Rate, Redaction
-from remora.policy.model import PolicyModel, ResourceName
+from remora.policy.model import MAX_ENTRIES, MAX_MERGED, PolicyModel, ResourceName
 from remora.policy.quantities import Money, Quantity
 from remora.policy.routing import Breaker, Route
 from remora.policy.selector import LabelSelector
 from remora.providers import DIALECTS
-from remora.providers.hosts import HostForm, HostPattern, breadth_problem
+from remora.providers.hosts import (
+    MAX_HOST_CHARACTERS,
+    HostForm,
+    HostPattern,
+    breadth_problem,
+)
 
 Capture = Literal["metadata", "redacted", "full"]
 """What of prompts and answers is kept, strictest first."""
@@ -31,6 +43,12 @@ class Metadata(PolicyModel):
     namespace: ResourceName | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
+
+
+Budgets = Annotated[
+    tuple[Budget, ...],
+    Field(max_length=MAX_MERGED, json_schema_extra={"maxItems": MAX_ENTRIES}),
+]
 
 
 def _refuse_repetition(what: str, names: Iterable[str]) -> None:
@@ -50,12 +68,18 @@ class CallRules(PolicyModel):
         include_usage: Whether ``stream_options.include_usage`` may be added to calls.
         capture: What of prompts and answers is kept.
         redaction: What ``capture: redacted`` takes out of them.
+        models: Which models may be asked for.
         max_request_body: Calls with a larger body are refused.
         require_task: Calls that name no task are refused.
+        routes: Where calls go; the first that matches a call has it.
         breaker: When a failing provider's model is left alone.
+        cache: Whether answers are kept.
+        budgets: Limits on money and tokens.
+        rates: Limits of calls and tokens per minute.
+        credentials: Whose keys calls carry.
     """
 
-    intercept: tuple[ResourceName, ...] | None = None
+    intercept: Annotated[tuple[ResourceName, ...], Field(max_length=MAX_ENTRIES)] | None = None
     opaque: Opaque | None = None
     include_usage: Literal["auto", "never"] = "auto"
     capture: Capture = "metadata"
@@ -63,12 +87,12 @@ class CallRules(PolicyModel):
     models: ModelRules = ModelRules()
     max_request_body: Quantity | None = None
     require_task: StrictBool = False
-    routes: tuple[Route, ...] = ()
+    routes: Annotated[tuple[Route, ...], Field(max_length=MAX_ENTRIES)] = ()
     breaker: Breaker = Breaker()
     cache: Cache | None = None
-    budgets: tuple[Budget, ...] = ()
-    rates: tuple[Rate, ...] = ()
-    credentials: tuple[Credential, ...] = ()
+    budgets: Budgets = ()
+    rates: Annotated[tuple[Rate, ...], Field(max_length=MAX_ENTRIES)] = ()
+    credentials: Annotated[tuple[Credential, ...], Field(max_length=MAX_ENTRIES)] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -83,8 +107,7 @@ class CallRules(PolicyModel):
     def restricts(self) -> bool:
         """Whether a call that can't be read could get round some restriction."""
         return bool(
-            self.models.allow
-            or self.models.deny
+            self.models.restricts
             or self.budgets
             or self.rates
             or self.credentials
@@ -94,17 +117,29 @@ class CallRules(PolicyModel):
 
 
 class PolicySpec(CallRules):
-    """What an LLMPolicy says."""
+    """What an LLMPolicy says.
+
+    Attributes:
+        selector: Which pods; empty: all.
+        priority: Of the policies that select a pod the highest has it, whole.
+    """
 
     selector: LabelSelector = LabelSelector()
     priority: Annotated[StrictInt, Field(ge=-1_000_000_000, le=1_000_000_000)] = 0
 
 
 class Floors(PolicyModel):
-    """What no policy may go below."""
+    """What no policy may go below.
+
+    Attributes:
+        models: A model has to be permitted here, too.
+        budgets: Apply beside the policy's own.
+        capture: The most that is kept of prompts and answers.
+        opaque: ``block`` makes every policy block.
+    """
 
     models: ModelRules = ModelRules()
-    budgets: tuple[Budget, ...] = ()
+    budgets: Budgets = ()
     capture: Capture | None = None
     opaque: Opaque | None = None
 
@@ -115,7 +150,12 @@ class Floors(PolicyModel):
 
 
 class ClusterPolicySpec(PolicyModel):
-    """What a ClusterLLMPolicy says."""
+    """What a ClusterLLMPolicy says.
+
+    Attributes:
+        defaults: What applies where no LLMPolicy selects a pod.
+        floors: What no policy may go below.
+    """
 
     defaults: CallRules | None = None
     floors: Floors = Floors()
@@ -148,20 +188,35 @@ def _dialect(name: str) -> str:
     return name
 
 
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, Field(min_length=1, max_length=MAX_HOST_CHARACTERS), AfterValidator(_host)]
 """A host name, an IP address, or a name with a leading ``*.``."""
 
-DialectName = Annotated[str, AfterValidator(_dialect)]
+DialectName = Annotated[
+    str,
+    AfterValidator(_dialect),
+    WithJsonSchema({"type": "string", "enum": sorted(DIALECTS)}),
+]
 
 
 class ProviderSpec(PolicyModel):
-    """What an LLMProvider says."""
+    """What an LLMProvider says.
 
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
-    ports: tuple[Annotated[StrictInt, Field(ge=1, le=65535)], ...] = ()
+    Attributes:
+        hosts: Its names; nothing wider than one registrable domain.
+        ports: Where it listens; default 443, or 80 without TLS.
+        tls: Whether it is reached over TLS; otherwise in plain HTTP.
+        dialects: The wire formats that it speaks, most usual first.
+        prices: Of its models; the first that takes a model counts.
+        allow_insecure: Whether keys may be sent to it in plain HTTP.
+    """
+
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, max_length=64)]
+    ports: Annotated[
+        tuple[Annotated[StrictInt, Field(ge=1, le=65535)], ...], Field(max_length=32)
+    ] = ()
     tls: StrictBool = True
-    dialects: Annotated[tuple[DialectName, ...], Field(min_length=1)]
-    prices: tuple[Price, ...] = ()
+    dialects: Annotated[tuple[DialectName, ...], Field(min_length=1, max_length=32)]
+    prices: Annotated[tuple[Price, ...], Field(max_length=256)] = ()
     allow_insecure: StrictBool = False
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ can name file, line and column. No text makes it raise: what can't be read is a 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import MaxDepthExceededError
@@ -25,6 +26,19 @@ Path = Sequence[str | int]
 
 _LIBRARY_BUGS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What the YAML library is known to raise on some malformed texts in place of its own errors."""
+
+
+class SourceDocument(Protocol):
+    """A document as it was read, whatever it was written in."""
+
+    @property
+    def value(self) -> object:
+        """The document as mappings, lists and scalars."""
+        ...
+
+    def where(self, path: Path = ()) -> str:
+        """Say where a field stands, for messages."""
+        ...
 
 
 @dataclass(frozen=True)

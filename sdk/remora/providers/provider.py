@@ -59,6 +59,7 @@ class Provider:
             LLM call.
         run_time: Added while the sidecar ran, by whoever could reach its control listener:
             no policy credential may ever be sent to it.
+        allow_insecure: Whether a policy credential may be sent to it without TLS.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Provider:
     claimed_only: bool = False
     path_patterns: tuple[str, ...] = ()
     run_time: bool = False
+    allow_insecure: bool = False
 
     def clash_with(self, other: "Provider") -> HostPattern | None:
         """Return the pattern by which this provider takes calls that are the other's.

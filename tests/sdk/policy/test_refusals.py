@@ -22,13 +22,6 @@ REFUSALS = {
             "policy.yaml:4:8 spec.capture: should be 'metadata', 'redacted' or 'full'",
         ],
     ),
-    "a value not supported yet": (
-        HEAD + "spec: {capture: redacted}",
-        [
-            "policy.yaml:4:8 spec.capture: 'redacted' is not supported yet: "
-            "redaction rules do not exist yet",
-        ],
-    ),
     "opaque": (
         HEAD + "spec: {opaque: maybe}",
         [
@@ -66,11 +59,18 @@ REFUSALS = {
             "quotes around it if it looks like something else",
         ],
     ),
-    "a field not supported yet": (
-        HEAD + "spec: {routes: [{name: r}]}",
+    "a price without its figures": (
+        PROVIDER + "spec: {hosts: [a.example], dialects: [openai-chat], prices: [{model: m}]}",
         [
-            "policy.yaml:4:8 spec.routes: not supported yet: nothing enforces it "
-            "in this release, so remove it",
+            "policy.yaml:4:62 spec.prices[0].inputPerMillionUSD: is required",
+            "policy.yaml:4:62 spec.prices[0].outputPerMillionUSD: is required",
+        ],
+    ),
+    "a value not supported yet": (
+        HEAD + "spec: {routes: [{name: r, router: {policy: learned, candidates: [{model: m}]}}]}",
+        [
+            "policy.yaml:4:36 spec.routes[0].router.policy: 'learned' is not supported yet: "
+            "learned routing does not exist yet",
         ],
     ),
     "a field given twice": (
@@ -206,6 +206,12 @@ REFUSALS = {
         PROVIDER.replace("mine", "openai") + "spec: {hosts: [a.example], dialects: [openai-chat]}",
         [
             "policy.yaml:3:12 metadata.name: is built in and can't be defined again",
+        ],
+    ),
+    "too many entries": (
+        HEAD + f"spec: {{intercept: [{', '.join(f'p{number}' for number in range(129))}]}}",
+        [
+            "policy.yaml:4:8 spec.intercept: should have at most 128 entries",
         ],
     ),
     "the same policy twice": (
