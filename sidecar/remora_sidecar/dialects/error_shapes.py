@@ -4,6 +4,7 @@ Every body carries, beside the dialect's own error, a ``remora`` object that say
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,11 +27,12 @@ _ANTHROPIC_TYPES: Mapping[int, str] = MappingProxyType(
         504: "timeout_error",
     }
 )
+_DENIED = (403, "AccessDeniedException")
 _AWS_EXCEPTIONS: Mapping[int, tuple[int, str]] = MappingProxyType(
     {
-        401: (403, "AccessDeniedException"),
+        401: _DENIED,
         402: (400, "ServiceQuotaExceededException"),
-        403: (403, "AccessDeniedException"),
+        403: _DENIED,
         404: (404, "ResourceNotFoundException"),
         429: (400, "ServiceQuotaExceededException"),
     }
@@ -68,7 +70,10 @@ def _answer(
     fields = [(b"Content-Type", b"application/json"), *headers]
     if not refusal.retry:
         fields.append((b"x-should-retry", b"false"))
-    remora = {"code": refusal.code, "why": refusal.message, "call_id": call_id}
+    if refusal.retry_after_s is not None:
+        fields.append((b"retry-after", b"%d" % math.ceil(refusal.retry_after_s)))
+    why = {"code": refusal.code, "why": refusal.message, "call_id": call_id}
+    remora = {**why, **refusal.details}
     body = json.dumps({**content, "remora": remora}).encode()
     return ErrorAnswer(status or refusal.status, fields, body)
 
@@ -123,8 +128,8 @@ def _aws_exception(refusal: Refusal) -> tuple[int, str]:
     status = refusal.status
     if status == 429 and refusal.retry:
         return 429, "ThrottlingException"
-    if status >= 500:
-        return status, "ServiceUnavailableException"
+    if status >= 500:  # SDKs try it again, whatever the answer says of that
+        return (status, "ServiceUnavailableException") if refusal.retry else _DENIED
     return _AWS_EXCEPTIONS.get(status, (status, "ValidationException"))
 
 

@@ -4,7 +4,6 @@ Every dialect writes prompts as strings in JSON; what is no prompt (ids, links, 
 is left out by name. Images and what a provider adds by itself can't be seen.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from remora_sidecar.dialects.framing.json_values import parse_json
@@ -23,25 +22,26 @@ _TOKENS_PER_TEXT: Final = 0.9
 def estimated_input_tokens(body: bytes) -> int:
     """Estimate from a decoded request body; 0 if it is no JSON."""
     value = parse_json(body)
+    return estimated_tokens(value) if isinstance(value, dict | list) else 0
+
+
+def estimated_tokens(value: object) -> int:
+    """Estimate from a request as parsed; 0 if it is neither an object nor a list."""
     if not isinstance(value, dict | list):
         return 0
     meter = TextMeter()
     pieces = 0
-    for text in _texts(value):
-        meter.add(text)
-        pieces += 1
-    return round(meter.tokens * 0.9 + pieces * _TOKENS_PER_TEXT)
-
-
-def _texts(value: dict[str, Any] | list[Any]) -> Iterator[str]:
     waiting: list[Any] = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
             if not item.startswith("data:"):
-                yield item
+                meter.add(item)
+                pieces += 1
         elif isinstance(item, dict):
-            yield from item
-            waiting.extend(inner for key, inner in item.items() if key not in _NO_TEXT)
+            pieces += len(item)
+            meter.add("".join(item))
+            waiting += [inner for key, inner in item.items() if key not in _NO_TEXT]
         elif isinstance(item, list):
-            waiting.extend(item)
+            waiting += item
+    return round(meter.tokens * 0.9 + pieces * _TOKENS_PER_TEXT)

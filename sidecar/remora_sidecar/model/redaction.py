@@ -10,7 +10,7 @@ _SECRET_NAMES = frozenset(
     {
         "access_key", "access_token", "api_key", "apikey", "auth", "authorization",
         "awsaccesskeyid", "bearer", "client_secret", "code", "credential", "id_token", "jwt",
-        "key", "passwd", "password", "refresh_token", "secret", "sig", "signature",
+        "key", "oauth_token", "passwd", "password", "refresh_token", "secret", "sig", "signature",
         "subscription_key", "token", "x_api_key",
     }
 )  # fmt: skip
@@ -19,14 +19,16 @@ _PARAMETER = re.compile(r"([^&;=]+)=([^&;]*)")
 _USERINFO = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*:)?//[^/?#]*@")
 
 
-def _is_secret(name: str) -> bool:
-    plain = unquote_plus(name).strip(" ?").lower().replace("-", "_").replace(".", "_")
+def is_credential_parameter(name: str) -> bool:
+    """Tell whether a query parameter's name, as sent, says that its value is a credential."""
+    # Google's APIs take their system parameters with a dollar in front as well.
+    plain = unquote_plus(name).strip(" ?$").lower().replace("-", "_").replace(".", "_")
     return plain in _SECRET_NAMES or plain.startswith(_SECRET_PREFIXES)
 
 
 def _without_value(match: re.Match[str]) -> str:
     name = match[1]
-    return f"{name}={REDACTED}" if _is_secret(name) else match[0]
+    return f"{name}={REDACTED}" if is_credential_parameter(name) else match[0]
 
 
 def url_without_credentials(url: str) -> str:

@@ -1,6 +1,7 @@
 """An answer that Remora itself gives, before it is worded in the caller's dialect."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from remora_sidecar.model.exchange import Headers
 
@@ -15,6 +16,8 @@ class Refusal:
         code: Stable machine-readable code.
         message: What happened and what to do.
         retry: Whether SDKs should try again by themselves.
+        details: More that the ``remora`` object says, by name.
+        retry_after_s: When another try may do better; None where no time is known.
     """
 
     status: int
@@ -22,6 +25,8 @@ class Refusal:
     code: str
     message: str
     retry: bool = False
+    details: Mapping[str, str | None] = field(default_factory=dict)
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from remora.policy import EffectivePolicy, PolicyDocuments, Preset, effective_policy
 from remora.policy.limits import Cache
 from remora.policy.provider_document import provider_of
+from remora.policy.view import policy_view
 from remora.providers import Provider, ProviderRegistry
+from remora_sidecar.policy.redaction import RedactionRules
+from remora_sidecar.policy.rulebook import Rulebook, rulebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,11 @@ class PolicySnapshot:
         added: The providers added at run time, at most one of a name.
         capture: What of prompts and answers is kept.
         captures_bodies: Whether bodies are kept at all.
+        redaction: What is taken out of them before; None where they are kept as they are.
         opaque_allowed: Whether what can't be read may pass.
         may_ask_usage: Whether streams may be asked for their usage.
         cache: What may come from the cache and go into it; None where it is off.
+        rulebook: The rules that calls go by.
     """
 
     effective: EffectivePolicy
@@ -55,17 +60,26 @@ class PolicySnapshot:
     added: tuple[Provider, ...] = ()
     capture: str = field(init=False)
     captures_bodies: bool = field(init=False)
+    redaction: RedactionRules | None = field(init=False)
     opaque_allowed: bool = field(init=False)
     may_ask_usage: bool = field(init=False)
     cache: CachePolicy | None = field(init=False)
+    rulebook: Rulebook = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out the answers that calls ask for."""
         object.__setattr__(self, "capture", self.effective.capture)
         object.__setattr__(self, "captures_bodies", self.effective.capture != "metadata")
+        object.__setattr__(self, "redaction", _redaction(self.effective))
         object.__setattr__(self, "opaque_allowed", self.effective.opaque == "allow")
         object.__setattr__(self, "may_ask_usage", self.effective.include_usage == "auto")
         object.__setattr__(self, "cache", _cache_policy(self.effective.rules.cache))
+        object.__setattr__(self, "rulebook", rulebook(self.effective, self._reachable()))
+
+    def _reachable(self) -> ProviderRegistry:
+        """Every provider that a call may be sent to, intercepted or not."""
+        defined = map(provider_of, self.effective.providers)
+        return ProviderRegistry.builtin().with_providers((*defined, *self.added))
 
     @property
     def name(self) -> str:
@@ -108,17 +122,13 @@ class PolicySnapshot:
 
     def view(self) -> Mapping[str, object]:
         """Describe the policy in force, ready for JSON."""
-        effective = self.effective
-        return {
-            "name": effective.name,
-            "source": effective.source.value,
-            "version": effective.version,
-            "intercept": list(effective.intercept),
-            "capture": effective.capture,
-            "opaque": effective.opaque,
-            "includeUsage": effective.include_usage,
-            "notes": list(effective.notes),
-        }
+        return policy_view(self.effective)
+
+
+def _redaction(effective: EffectivePolicy) -> RedactionRules | None:
+    if effective.capture != "redacted":
+        return None
+    return RedactionRules(effective.rules.redaction)
 
 
 def _cache_policy(cache: Cache | None) -> CachePolicy | None:
@@ -145,6 +155,10 @@ def snapshot_from_documents(
         labels: The pod's labels.
         preset: What applies where there is no policy document at all.
     """
-    effective = effective_policy(documents, labels, preset)
+    return snapshot_from_effective(effective_policy(documents, labels, preset))
+
+
+def snapshot_from_effective(effective: EffectivePolicy) -> PolicySnapshot:
+    """Compile the policy that applies to a pod."""
     known = ProviderRegistry.builtin().with_providers(map(provider_of, effective.providers))
     return PolicySnapshot(effective, known.only(effective.intercept))

@@ -89,8 +89,7 @@ GOOGLE = {
     (status, code): errors.ClientError if status < 500 else errors.ServerError
     for status, code in OPENAI
 }
-# boto3 tries 5xx again, whatever the answer says of that.
-AWS = {(status, code): ClientError for status, code in OPENAI if status < 500}
+AWS = dict.fromkeys(OPENAI, ClientError)
 PLAIN = dict.fromkeys(OPENAI, httpx2.HTTPStatusError)
 
 SDKS: dict[str, tuple[str, Ask, dict[tuple[int, str], type[Exception]]]] = {

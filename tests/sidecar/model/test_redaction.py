@@ -20,6 +20,8 @@ _HOST = "https://api.example.com"
         ("/x?X-Amz-Signature=a&x-amz-date=b", "/x?X-Amz-Signature=REDACTED&x-amz-date=REDACTED"),
         ("/x?KEY=a&Api-Key=b", "/x?KEY=REDACTED&Api-Key=REDACTED"),
         ("/x?%6bey=a", "/x?%6bey=REDACTED"),
+        ("/x?$key=a&%24key=b&$alt=sse", "/x?$key=REDACTED&%24key=REDACTED&$alt=sse"),
+        ("/x?oauth_token=a", "/x?oauth_token=REDACTED"),
         ("/x?a=1;key=b;c", "/x?a=1;key=REDACTED;c"),
         ("/x?key=a=b=c&d=e", "/x?key=REDACTED&d=e"),
         ("/x?next=?key=a", "/x?next=?key=a"),

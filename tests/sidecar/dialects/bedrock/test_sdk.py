@@ -159,9 +159,9 @@ _CALLS: dict[str, Callable[[Any], object]] = {
         (413, False, "ValidationException", 413),
         (429, False, "ServiceQuotaExceededException", 400),
         (429, True, "ThrottlingException", 429),
-        (502, False, "ServiceUnavailableException", 502),
-        (503, False, "ServiceUnavailableException", 503),
-        (504, False, "ServiceUnavailableException", 504),
+        (502, True, "ServiceUnavailableException", 502),
+        (503, False, "AccessDeniedException", 403),
+        (504, True, "ServiceUnavailableException", 504),
     ],
 )
 async def test_the_official_sdk_raises_a_refusal_as_what_it_is(

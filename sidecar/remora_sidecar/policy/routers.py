@@ -1,0 +1,188 @@
+"""How a route's candidate is chosen among those that a call may go to. Pure.
+
+One function for each router policy. What a choice needs is asked for when it is needed: prices,
+conditions and the conversation are not worked out for a router that does not look at them.
+"""
+
+import hashlib
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import accumulate
+from typing import NamedTuple
+
+from remora.policy.routing import Candidate, Route, Router
+from remora.providers import Provider
+from remora_sidecar.policy.latencies import Latencies
+
+
+class Offer(NamedTuple):
+    """A provider's model that a call may go to.
+
+    Attributes:
+        candidate: What the policy says of it.
+    """
+
+    provider: Provider
+    model: str
+    candidate: Candidate
+
+    @property
+    def key(self) -> str:
+        """Name it as receipts and logs do."""
+        return f"{self.provider.name}/{self.model}"
+
+
+class Choice(NamedTuple):
+    """What a router chose.
+
+    Attributes:
+        chosen: Position of the offer; None if the router leaves the call as it was.
+        scores: Of all offers, in their order; empty where the router has none.
+        propensity: How likely the choice was, for random ones.
+        note: What a person should know of it.
+    """
+
+    chosen: int | None
+    scores: tuple[float | None, ...] = ()
+    propensity: float | None = None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Choosing:
+    """What routers may ask of one call.
+
+    Attributes:
+        route: The route's name.
+        router: What the policy says.
+        offers: To choose from; at least one.
+        sticks_to: Gives what a sticky choice is kept for: ``session``, ``task`` or
+            ``conversation``; empty where the call has none.
+        price_usd: Estimates what the call costs at an offer; None if its price is unknown.
+        holds: Tells whether the condition of an offer holds.
+        plugin: Asks a plugin for a model.
+        now_s: By the monotonic clock.
+    """
+
+    route: str
+    router: Router
+    offers: Sequence[Offer]
+    sticks_to: Callable[[str], str]
+    price_usd: Callable[[Offer], Decimal | None]
+    holds: Callable[[Offer], bool]
+    plugin: Callable[[str], str | None]
+    now_s: float
+
+
+class Routers:
+    """Chooses, and keeps what routers remember between calls."""
+
+    def __init__(self, latencies: Latencies, chance: random.Random) -> None:
+        """Take how fast models answered, and where unseeded choices come from."""
+        self._latencies = latencies
+        self._chance = chance
+        self._seeded: dict[tuple[str, int], random.Random] = {}
+        self._turns: dict[str, int] = {}
+
+    def apply(self, routes: Iterable[Route]) -> None:
+        """Go by a changed policy: forget the turns and sequences of routes that are gone."""
+        kept = {(route.name, route.router.seed) for route in routes if route.router is not None}
+        names = {name for name, _ in kept}
+        self._turns = {name: turn for name, turn in self._turns.items() if name in names}
+        self._seeded = {key: seeded for key, seeded in self._seeded.items() if key in kept}
+
+    def choose(self, choosing: Choosing) -> Choice:
+        """Choose an offer."""
+        return _POLICIES[choosing.router.policy](self, choosing)
+
+    def _random(self, choosing: Choosing) -> Choice:
+        count = len(choosing.offers)
+        return Choice(self._chance_of(choosing).randrange(count), propensity=1 / count)
+
+    def _weighted(self, choosing: Choosing) -> Choice:
+        weights = [offer.candidate.weight or 0 for offer in choosing.offers]
+        total = sum(weights)
+        if not total:  # only those without a share are left
+            return self._random(choosing)
+        point = self._chance_of(choosing).random() * total
+        index = bisect_right(list(accumulate(weights)), point)
+        shares = tuple([weight / total for weight in weights])
+        return Choice(index, shares, shares[index])
+
+    def _round_robin(self, choosing: Choosing) -> Choice:
+        turn = self._turns.get(choosing.route, 0)
+        self._turns[choosing.route] = turn + 1
+        return Choice(turn % len(choosing.offers))
+
+    def _cheapest(self, choosing: Choosing) -> Choice:
+        prices = [choosing.price_usd(offer) for offer in choosing.offers]
+        known = [index for index, price in enumerate(prices) if price is not None]
+        scores = tuple(None if price is None else float(price) for price in prices)
+        if not known:
+            return Choice(0, scores, note="no candidate's price is known: the first is taken")
+        return Choice(min(known, key=lambda index: prices[index] or Decimal(0)), scores)
+
+    def _fastest(self, choosing: Choosing) -> Choice:
+        times = tuple(
+            self._latencies.expected_s(offer.provider.name, offer.model, choosing.now_s)
+            for offer in choosing.offers
+        )
+        if None in times:
+            return Choice(times.index(None), times, note="not measured lately")
+        return Choice(min(range(len(times)), key=lambda index: times[index] or 0.0), times)
+
+    def _sticky(self, choosing: Choosing) -> Choice:
+        """Rendezvous hashing: who leaves or comes moves no call but its own."""
+        kept_for = choosing.sticks_to(choosing.router.by or "conversation")
+        if not kept_for:
+            return Choice(0, note=f"the call has no {choosing.router.by or 'conversation'}")
+        return Choice(
+            max(
+                range(len(choosing.offers)),
+                key=lambda index: _weight(kept_for, choosing.offers[index]),
+            )
+        )
+
+    def _conditional(self, choosing: Choosing) -> Choice:
+        for index, offer in enumerate(choosing.offers):
+            if choosing.holds(offer):
+                return Choice(index)
+        return Choice(None, note="no candidate's condition holds")
+
+    def _plugin(self, choosing: Choosing) -> Choice:
+        model = choosing.plugin(choosing.router.plugin or "")
+        if model is None:
+            return Choice(None, note="the router left the call as it was")
+        for index, offer in enumerate(choosing.offers):
+            if offer.model == model:
+                return Choice(index)
+        return Choice(None, note="the router named no candidate")
+
+    def _chance_of(self, choosing: Choosing) -> random.Random:
+        seed = choosing.router.seed
+        if seed is None:
+            return self._chance
+        key = (choosing.route, seed)
+        if key not in self._seeded:
+            self._seeded[key] = random.Random(seed)  # noqa: S311 - no secret
+        return self._seeded[key]
+
+
+def _weight(kept_for: str, offer: Offer) -> bytes:
+    text = f"{kept_for}\0{offer.key}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=8).digest()
+
+
+_POLICIES: Mapping[str, Callable[[Routers, Choosing], Choice]] = {
+    "random": Routers._random,
+    "weighted": Routers._weighted,
+    "round-robin": Routers._round_robin,
+    "cheapest": Routers._cheapest,
+    "fastest": Routers._fastest,
+    "sticky": Routers._sticky,
+    "conditional": Routers._conditional,
+    "plugin": Routers._plugin,
+}
