@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.asking import OPENAI
 from bench.connection import Route, parse_address, trusting
 from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
+from bench.policies import ALWAYS_ANOTHER, policy
 from remora.testing.server_process import ServerProcess, part_command
 from remora.trust import CA_FILE
 
@@ -19,13 +20,8 @@ AUTHORITY = f"{OPENAI}:443"
 RELAYED = "download.example:80"
 """A host that is no provider's."""
 
-POLICY = """\
-apiVersion: remora.dev/v1alpha1
-kind: LLMPolicy
-metadata: {name: bench}
-spec:
-  cache: {mode: readwrite, ttl: 24h, maxSize: 256Mi}
-"""
+POLICY = policy(routes=20, router=ALWAYS_ANOTHER)
+"""Active in all that is measured."""
 """Of all measured sidecars: the cache is on, so that each call is looked up and kept."""
 
 

@@ -5,6 +5,7 @@ The only place that knows all the rooms. Tests, `remora sidecar` and `remora dem
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,17 +21,26 @@ from remora.policy import redirect_ports
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.addresses_file import Addresses, write_addresses
+from remora_sidecar.budget_keeping import BudgetKeeping
 from remora_sidecar.cache.file import LIMIT_BYTES
 from remora_sidecar.cache.opening import CacheSettings, open_cache
 from remora_sidecar.control.api import control_app
-from remora_sidecar.control.metrics import watch_cache, watch_export, watch_spool
+from remora_sidecar.control.metrics import (
+    watch_cache,
+    watch_export,
+    watch_policy,
+    watch_spool,
+)
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
 from remora_sidecar.data_directory import DataDirectory, read_token
+from remora_sidecar.engine import signing
 from remora_sidecar.engine.caching import Caching
+from remora_sidecar.engine.keys import Keys
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.opaque import OpaqueConnection, record_opaque
+from remora_sidecar.engine.own_prices import own_prices
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
@@ -42,13 +52,17 @@ from remora_sidecar.interceptor.constraints import may_sign
 from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.trust_files import write_trust_files
+from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
 from remora_sidecar.policy import CachePolicy, PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
 from remora_sidecar.policy_files import PolicyFiles
+from remora_sidecar.policy_opening import open_policy
+from remora_sidecar.redaction_salt import local_salt
 from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
+from remora_sidecar.steering_opening import open_steering
 from remora_sidecar.telemetry.opening import open_export
 
 if TYPE_CHECKING:
@@ -80,17 +94,21 @@ class Sidecar:
     engine: EngineServer
     interceptor: Interceptor
     export: "TelemetryExport | None"
+    live: LivePolicy
+    budgets: BudgetKeeping
     proxy: Address = ("", 0)
     control: Address = ("", 0)
     status: Address = ("", 0)
     ready: bool = False
     holds: Holds = field(default_factory=Holds)
-    policy_files: PolicyFiles | None = None
 
     async def apply(self, policy: PolicySnapshot) -> None:
         """Put a changed policy in force; what was added at run time stays, where it may."""
         parts = self.parts
+        await _ready_to_sign(policy)
         parts.policy = carried_over(parts.policy, policy)
+        parts.steering.apply(policy.rulebook.rules)
+        parts.prices.use_own(own_prices(policy.effective.providers))
         if policy.cache is not None and parts.caching is not None:
             await parts.caching.levels.resize(policy.cache.max_bytes)
 
@@ -108,8 +126,8 @@ class Sidecar:
     def health(self) -> Health:
         """Tell whether agents are served, and what is degraded."""
         problems = [self.spool.problem] if self.spool.problem else []
-        if self.policy_files is not None and self.policy_files.problem:
-            problems.append(self.policy_files.problem)
+        problems.extend(self.live.problems)
+        problems.extend(self.budgets.problems)
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -135,26 +153,47 @@ async def running_sidecar(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        files = PolicyFiles(settings)
-        sidecar = await _build(stack, settings, policy or files.load(), clock)
-        sidecar.policy_files = files
+        data = stack.enter_context(DataDirectory.open(settings.data_dir))
+        live = open_policy(settings, data)
+        policy_tasks = TaskOwner("policy")
+        stack.push_async_callback(policy_tasks.aclose)
+        first = policy or live.at_start()
+        metrics, entrance = EngineMetrics(), _Entrance(live)
+        watch_policy(metrics.registry, live)
+        status = status_app(entrance.health, metrics.registry)
+        at = await _serve(stack, status, settings.status_listen, "REMORA_STATUS_LISTEN")
+        if policy is None:
+            policy_tasks.spawn(live.run(), name="changes")
+        first = first or await live.first()
+        sidecar = await _build(stack, settings, data, live, first, metrics, clock)
+        sidecar.status = at
+        await _ready_to_sign(first)
+        await live.attach(sidecar.apply, first)
         await _listen(stack, sidecar)
         tasks = TaskOwner("sidecar")
         stack.push_async_callback(tasks.aclose)
         tasks.spawn(asyncio.to_thread(sidecar.parts.prices.load), name="load prices")
         if sidecar.reporter is not None:
             tasks.spawn(sidecar.reporter.run(), name="reporter")
+        sidecar.budgets.start(tasks)
         if sidecar.export is not None:
             sidecar.export.start()
-        if policy is None and files.watchable:
-            tasks.spawn(files.watch(sidecar.apply), name="policy files")
         write_addresses(sidecar.data.path, sidecar.addresses)
         sidecar.ready = True
+        entrance.sidecar = sidecar
         try:
             yield sidecar
         finally:
             sidecar.ready = False
+            await policy_tasks.aclose()
             await _drain(sidecar)
+            entrance.sidecar = None
+
+
+async def _ready_to_sign(policy: PolicySnapshot) -> None:
+    """Load what signs requests, if policy has keys that do: not while a call waits for it."""
+    if policy.rulebook.signs:
+        await asyncio.to_thread(signing.load)
 
 
 def load_policy(settings: SidecarSettings) -> PolicySnapshot:
@@ -162,24 +201,42 @@ def load_policy(settings: SidecarSettings) -> PolicySnapshot:
     return PolicyFiles(settings).load()
 
 
+class _Entrance:
+    """What the status listener says of a sidecar, and while there is none to ask."""
+
+    def __init__(self, live: LivePolicy) -> None:
+        self.sidecar: Sidecar | None = None
+        self._live = live
+
+    def health(self) -> Health:
+        if self.sidecar is not None:
+            return self.sidecar.health()
+        return Health(False, self._live.problems, {"version": __version__})
+
+
 async def _build(
-    stack: AsyncExitStack, settings: SidecarSettings, policy: PolicySnapshot, clock: Clock
+    stack: AsyncExitStack,
+    settings: SidecarSettings,
+    data: DataDirectory,
+    live: LivePolicy,
+    policy: PolicySnapshot,
+    metrics: EngineMetrics,
+    clock: Clock,
 ) -> Sidecar:
     context = upstream_context(settings.upstream_ca)
-    data = stack.enter_context(DataDirectory.open(settings.data_dir))
     authority = LocalAuthority.open(data.path, clock)
     write_trust_files(settings.trust_folder, authority.root_pem, clock, data_dir=data.path)
     spool = Spool.open(data.path / "spool.db", limit_bytes=settings.spool_bytes, clock=clock)
     stack.callback(spool.close)
     upstream = Upstream(context=context, connect_to=settings.connect_to)
     stack.push_async_callback(upstream.aclose)
-    metrics = EngineMetrics()
     watch_spool(metrics.registry, spool)
     export = _export(settings, data, metrics, clock)
     call_soon = asyncio.get_running_loop().call_soon
     recorder = Recorder(spool, metrics, call_soon, export.take if export is not None else None)
     stack.callback(recorder.write_down)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
+    parts.redaction_salt = local_salt(data.path)
     parts.caching = _caching(settings, policy.cache, data, clock)
     watch_cache(metrics.registry, parts.caching.levels)
     stack.push_async_callback(parts.caching.levels.aclose)
@@ -187,7 +244,23 @@ async def _build(
     engine = EngineServer(parts)
     interceptor = _interceptor(parts, authority, settings, engine.take_over)
     reporter = _reporter(settings, data, spool, clock)
-    return Sidecar(settings, data, authority, parts, spool, reporter, engine, interceptor, export)
+    budgets = BudgetKeeping.open(
+        parts.steering.budgeting.ledger, data, _aggregator(settings), clock
+    )
+    parts.steering.budgeting.leases = budgets.leases
+    return Sidecar(
+        settings,
+        data,
+        authority,
+        parts,
+        spool,
+        reporter,
+        engine,
+        interceptor,
+        export,
+        live,
+        budgets,
+    )
 
 
 def _parts(
@@ -198,11 +271,15 @@ def _parts(
     metrics: EngineMetrics,
     upstream: Upstream,
 ) -> EngineParts:
+    prices = PriceBook()
+    prices.use_own(own_prices(policy.effective.providers))
     return EngineParts(
         clock=clock,
         policy=policy,
         sessions=Sessions(clock.now_unix_ns()),
-        prices=PriceBook(),
+        prices=prices,
+        steering=open_steering(settings, policy.rulebook.rules, clock, prices, metrics),
+        keys=Keys(settings.secrets_dir, os.environ, clock),  # noqa: TID251 - policy names them
         recorder=recorder,
         metrics=metrics,
         upstream=upstream,
@@ -283,16 +360,21 @@ def _interceptor(
     return Interceptor(make_route=make_route, opaque_ended=opaque_ended, clock=parts.clock)
 
 
-def _reporter(
-    settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock
-) -> Reporter | None:
+def _aggregator(settings: SidecarSettings) -> AggregatorTarget | None:
     if settings.aggregator == NO_AGGREGATOR:
         return None
-    target = AggregatorTarget(
+    return AggregatorTarget(
         settings.aggregator,
         token_file=settings.aggregator_token_file,
         ca_file=settings.aggregator_ca,
     )
+
+
+def _reporter(
+    settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock
+) -> Reporter | None:
+    if (target := _aggregator(settings)) is None:
+        return None
     pod_uid = settings.pod_uid or data.installation_id
     return Reporter(spool, target, pod_uid=pod_uid, sidecar_version=__version__, clock=clock)
 
@@ -310,9 +392,6 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
     sidecar.control = await _serve(
         stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN"
     )
-    sidecar.status = await _serve(
-        stack, status_app(state), settings.status_listen, "REMORA_STATUS_LISTEN"
-    )
 
 
 def _control_state(sidecar: Sidecar) -> ControlState:
@@ -322,7 +401,7 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         clock=parts.clock,
         sessions=parts.sessions,
         health=sidecar.health,
-        policy_view=lambda: parts.policy.view(),
+        policy_view=lambda: sidecar.live.view(parts.policy),
         metrics=parts.metrics.registry,
         admin_token=read_token(token_file) if token_file else sidecar.data.admin_token,
         trust_dir=settings.trust_folder,
@@ -373,7 +452,7 @@ async def _drain(sidecar: Sidecar) -> None:
     await sidecar.interceptor.aclose()
     sidecar.parts.recorder.write_down()
     within_s = min(FLUSH_S, sidecar.settings.drain_s)
-    deliveries: list[Awaitable[object]] = []
+    deliveries: list[Awaitable[object]] = [sidecar.budgets.aclose(within_s)]
     if sidecar.reporter is not None:
         deliveries.append(sidecar.reporter.flush(within_s))
     if sidecar.export is not None:

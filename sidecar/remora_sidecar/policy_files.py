@@ -1,8 +1,9 @@
 """Policy files that are edited while the sidecar runs.
 
-Looked at every second, since mounted ConfigMaps tell nobody when they change. A change counts once
-two looks have seen the same: a file that is being written may be empty, which would be no policy at
-all. What can't be read never half-applies: the last good policy stays, and health says why.
+Looked at several times a second, since mounted ConfigMaps tell nobody when they change; read only
+when something about them has changed. A change counts once it has rested for some looks: a file
+that is being written may hold half of what it will. What can't be read never half-applies: the
+last good policy stays, and health says why.
 """
 
 import asyncio
@@ -10,14 +11,23 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from remora.errors import ConfigError
-from remora.policy import load_documents, read_policy_files
+from remora.errors import ConfigError, Problem
+from remora.policy import (
+    PolicyDocuments,
+    load_documents,
+    look_at_policy_files,
+    read_policy_files,
+)
+from remora.policy.files import FileMark
 from remora_sidecar.policy import PolicySnapshot, snapshot_from_documents
 from remora_sidecar.settings import SidecarSettings
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.15
+LOOKS_AT_REST = 2
+"""Further looks that have to see the same: 0.45 s after it a change is read, at the latest; the
+rest of a second is for compiling it."""
 
 Apply = Callable[[PolicySnapshot], Awaitable[None]]
 
@@ -27,20 +37,44 @@ class PolicyFiles:
 
     Attributes:
         problem: Why what stands in them now is not in force; empty if it is.
+        refused_total: How often that has happened.
     """
+
+    origin = "files"
 
     def __init__(self, settings: SidecarSettings) -> None:
         """Take where the files are; none were read yet."""
         self.problem = ""
+        self.refused_total = 0
         self._settings = settings
-        self._texts: Mapping[str, str] = {}
-        self._seen: Mapping[str, str] | str = {}
-        self._refused: object = None
+        self._texts: Mapping[str, str] | None = None
+        self._had_documents = False
+        self._done: tuple[FileMark, ...] | str = ()
+        self._seen: tuple[FileMark, ...] | str = ()
+        self._equal_looks = 0
 
     def load(self) -> PolicySnapshot:
         """Read and compile the files; raises ConfigError with every problem."""
-        self._texts = self._seen = self._read()
-        return self._compiled(self._texts)
+        self._done = self._look()
+        texts = self._read()
+        snapshot = self._compiled(texts)
+        self._texts = texts
+        return snapshot
+
+    def replaced(self, error: ConfigError) -> None:
+        """Take that another policy is in force, since the files could not be loaded."""
+        self._had_documents = True
+        self._refuse(error)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a person should look at."""
+        return (self.problem,) if self.problem else ()
+
+    @property
+    def are_given(self) -> bool:
+        """Whether there are any."""
+        return self._settings.policy is not None
 
     @property
     def watchable(self) -> bool:
@@ -55,41 +89,54 @@ class PolicyFiles:
             snapshot = await asyncio.to_thread(self.changed)
             if snapshot is not None:
                 await apply(snapshot)
-                logger.warning("policy %s is in force, version %s", snapshot.name, snapshot.version)
 
     def changed(self) -> PolicySnapshot | None:
-        """Read the files again; None if they say what they said, or nothing that can be used."""
+        """Look again; None if the files say what they said, or nothing that can be used."""
+        marks = self._look()
+        if marks == self._done or not self._is_at_rest(marks):
+            return None
         try:
             texts = self._read()
         except ConfigError as error:
-            if self._is_at_rest(str(error)):
+            self._refuse(error)  # and read again at the next look: the reason may go unseen
+            return None
+        if self._look() != marks:
+            return None
+        self._done = marks
+        return self._taken(texts)
+
+    def _taken(self, texts: Mapping[str, str]) -> PolicySnapshot | None:
+        snapshot = None
+        if texts != self._texts:
+            try:
+                snapshot = self._compiled(texts)
+            except ConfigError as error:
                 self._refuse(error)
-            return None
-        if not self._is_at_rest(texts):
-            return None
-        if texts == self._texts:
-            self.problem, self._refused = "", None
-            return None
-        try:
-            snapshot = self._compiled(texts)
-        except ConfigError as error:
-            self._refuse(error)
-            return None
+                return None
         self._texts = texts
-        self.problem, self._refused = "", None
+        self.problem = ""
         return snapshot
 
-    def _is_at_rest(self, seen: Mapping[str, str] | str) -> bool:
-        """Tell whether the look before saw the same: texts, or why there are none."""
-        before, self._seen = self._seen, seen
-        return seen == before
+    def _is_at_rest(self, marks: tuple[FileMark, ...] | str) -> bool:
+        """Tell whether enough looks in a row saw the same: files, or why there are none."""
+        self._equal_looks = self._equal_looks + 1 if marks == self._seen else 0
+        self._seen = marks
+        return self._equal_looks >= LOOKS_AT_REST
 
     def _refuse(self, error: ConfigError) -> None:
         said = "; ".join(map(str, error.problems))
-        self.problem = f"the policy as it stands now can't be used, the last good one stays: {said}"
-        if said != self._refused:
-            self._refused = said
-            logger.error("%s", self.problem)
+        problem = f"the policy as it stands now can't be used, the last good one stays: {said}"
+        if problem != self.problem:
+            self.problem = problem
+            self.refused_total += 1
+            logger.error("%s", problem)
+
+    def _look(self) -> tuple[FileMark, ...] | str:
+        path: Path | None = self._settings.policy
+        try:
+            return () if path is None else look_at_policy_files(path)
+        except ConfigError as error:
+            return str(error)
 
     def _read(self) -> Mapping[str, str]:
         path: Path | None = self._settings.policy
@@ -97,8 +144,18 @@ class PolicyFiles:
 
     def _compiled(self, texts: Mapping[str, str]) -> PolicySnapshot:
         settings = self._settings
+        documents = load_documents(texts)
+        self._check_some_are_left(documents)
         preset = None if settings.preset == "none" else settings.preset
-        snapshot = snapshot_from_documents(load_documents(texts), settings.labels, preset)
+        snapshot = snapshot_from_documents(documents, settings.labels, preset)
         for note in snapshot.effective.notes:
             logger.warning("%s", note)
         return snapshot
+
+    def _check_some_are_left(self, documents: PolicyDocuments) -> None:
+        """Refuse files that came to hold nothing: that would lift every rule there was."""
+        if documents != PolicyDocuments():
+            self._had_documents = True
+        elif self._had_documents:
+            what = "no document is left; to lift all rules write an LLMPolicy without a spec"
+            raise ConfigError([Problem(str(self._settings.policy), what)])

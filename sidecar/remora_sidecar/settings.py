@@ -176,6 +176,19 @@ class SidecarSettings(BaseSettings):
     aggregator_ca: ExistingFile | None = Field(
         default=None, description="PEM file with the root that signed the aggregator's certificate."
     )
+    operator: Annotated[str, AfterValidator(check_address)] | None = Field(
+        default=None,
+        description=(
+            "`host:port` or `unix:/path` of the operator, which sends the policy; "
+            "not beside `REMORA_POLICY`."
+        ),
+    )
+    operator_token_file: ExistingFile | None = Field(
+        default=None, description="File with the token sent to the operator."
+    )
+    operator_ca: ExistingFile | None = Field(
+        default=None, description="PEM file with the root that signed the operator's certificate."
+    )
     trust_dir: Path | None = Field(
         default=None,
         description=(
@@ -189,6 +202,13 @@ class SidecarSettings(BaseSettings):
     )
     policy: Annotated[Path, AfterValidator(_existing)] | None = Field(
         default=None, description="File or folder of YAML policy documents."
+    )
+    secrets_dir: Path = Field(
+        default=Path("/var/run/remora/secrets"),
+        description=(
+            "Folder of the keys that policy's credentials name, as `NAME/KEY`. Without a file, "
+            "the variable `NAME_KEY` in capitals counts."
+        ),
     )
     preset: Literal["none", "tracker", "tracker-cached"] = Field(
         default="none",
@@ -270,6 +290,15 @@ class SidecarSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is logged to stderr."
     )
+
+    @field_validator("policy")
+    @classmethod
+    def _policy_has_one_origin(cls, policy: Path | None, info: ValidationInfo) -> Path | None:
+        if policy is not None and info.data.get("operator") is not None:
+            raise ValueError(
+                "REMORA_OPERATOR is set as well: policies come from one of them, unset the other"
+            )
+        return policy
 
     @field_validator("cache_url")
     @classmethod

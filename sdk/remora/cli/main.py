@@ -27,6 +27,8 @@ SUMMARIES = {
     "run": "Run a program with its LLM calls intercepted.",
     "records": "List recorded calls, or follow them.",
     "usage": "Sum up calls, tokens and cost.",
+    "explain": "Explain why a recorded call went where it went.",
+    "policy": "Check policy files, show which policy applies, explain what it makes of a call.",
     "sidecar": "Run a sidecar.",
     "aggregator": "Run an aggregator.",
     "netinit": "Apply or remove the redirect rules of a pod.",

@@ -40,6 +40,9 @@ class Moment(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+AGGREGATOR = click.option("--aggregator", metavar="HOST:PORT", help="Default: REMORA_AGGREGATOR.")
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON for programs; docs/cli.md.")
+
 _OPTIONS = (
     click.option("--session", default="", metavar="ID", help="Calls of this session."),
     click.option("--task", default="", metavar="ID", help="Calls of this task."),
@@ -48,8 +51,8 @@ _OPTIONS = (
     click.option("--since", type=Moment(), help="Calls since then: 30m, 2h, 7d, 2026-11-01T12:00."),
     click.option("--until", type=Moment(), help="Calls before then."),
     click.option("--errors", is_flag=True, help="Calls that failed."),
-    click.option("--aggregator", metavar="HOST:PORT", help="Default: REMORA_AGGREGATOR."),
-    click.option("--json", "as_json", is_flag=True, help="JSON for programs; docs/cli.md."),
+    AGGREGATOR,
+    JSON,
 )
 
 

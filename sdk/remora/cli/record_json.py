@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from remora.cli.moments import iso_utc
+from remora.cli.receipt_json import receipt_json
 from remora.client.usage import UsageDimension, UsageRow
 from remora.records import Attempt, Body, CacheVerdict, CallError, Cost, StoredRecord, Usage
 
@@ -53,6 +54,7 @@ def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str,
         "cache": _verdict(record.cache),
         "opaque": record.opaque,
         "attempts": [_attempt(attempt) for attempt in record.attempts],
+        "receipt": receipt_json(record) if record.receipt is not None else None,
         "notes": list(record.notes),
         "capture": record.capture or None,
         "cursor": stored.cursor or None,
@@ -111,6 +113,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "duration_s": attempt.duration_s,
         "error": _error(attempt.error),
         "reused_connection": attempt.reused_connection,
+        "failure": attempt.failure or None,
+        "usage": _usage(attempt.usage),
+        "cost": _cost(attempt.cost),
     }
 
 

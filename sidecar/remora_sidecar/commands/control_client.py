@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,13 +23,21 @@ class ControlClient:
     def is_alive(self) -> bool:
         """Tell whether a ready sidecar answers here."""
         try:
-            return bool(self._call("GET", "/v1/status").get("ready"))
+            return bool(self.status().get("ready"))
         except Unavailable:
             return False
 
     def has_cache(self) -> bool:
         """Tell whether calls may be answered from a cache."""
-        return bool(self._call("GET", "/v1/status").get("cache"))
+        return bool(self.status().get("cache"))
+
+    def status(self) -> dict[str, Any]:
+        """Read what the sidecar says of itself to anybody."""
+        return self._call("GET", "/v1/status")
+
+    def read_policy(self, admin_token: str) -> dict[str, Any]:
+        """Read the policy in force."""
+        return self._call("GET", "/v1/policy", headers={"Authorization": f"Bearer {admin_token}"})
 
     def open_session(self, fields: dict[str, str]) -> dict[str, Any]:
         """Open a session; the answer has its id and proxy URL."""
@@ -46,12 +55,15 @@ class ControlClient:
         if answer.status != 200 or answer.readline() != b"held\n":
             raise Unavailable("the sidecar did not take the session")
 
-    def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         connection = http.client.HTTPConnection(*self._address, timeout=_TIMEOUT_S)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None)
+            content = json.dumps(body) if body is not None else None
+            connection.request(method, path, content, dict(headers or {}))
             answer = connection.getresponse()
-            content = json.loads(answer.read())
+            said = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             host, port = self._address
             raise Unavailable(f"no sidecar answers on {host}:{port}") from error
@@ -59,9 +71,9 @@ class ControlClient:
             connection.close()
         if answer.status >= 400:
             raise Unavailable(
-                f"the sidecar refused: {content.get('error', {}).get('message', answer.status)}"
+                f"the sidecar refused: {said.get('error', {}).get('message', answer.status)}"
             )
-        return dict(content)
+        return dict(said)
 
     def __enter__(self) -> Self:
         """Do nothing; connections are made as needed."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from remora.trust import agent_environment
 from remora_sidecar.control.admission import Kind, admit
+from remora_sidecar.control.router_connection import close_routers, connect_router
 from remora_sidecar.control.session_view import NewSession, session_view
 from remora_sidecar.control.state import ControlState
 from remora_sidecar.engine.refusal import bad_request
@@ -36,6 +37,7 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/sessions/{id}", _guarded(Kind.SESSION, _read_session))
     app.router.add_delete("/v1/sessions/{id}", _guarded(Kind.SESSION, _end_session))
     app.router.add_get("/v1/sessions/{id}/hold", _guarded(Kind.SESSION, _hold_session))
+    app.router.add_get("/v1/sessions/{id}/router", _guarded(Kind.SESSION, _route_session))
     app.router.add_get("/v1/env", _guarded(Kind.SESSION, _environment))
     app.router.add_get("/v1/sessions", _guarded(Kind.ADMIN, _list_sessions))
     app.router.add_get("/v1/policy", _guarded(Kind.ADMIN, _policy))
@@ -46,7 +48,12 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_post("/cache/flush", _guarded(tracker, _flush_cache))
     app.router.add_post("/cache/clear", _guarded(tracker, _clear_cache))
     app.router.add_route("*", "/{rest:.*}", _guarded(Kind.SESSION, _not_here))
+    app.on_shutdown.append(_shut_down)
     return app
+
+
+async def _shut_down(app: web.Application) -> None:
+    close_routers(app[_STATE].sessions)
 
 
 def _guarded(kind: Kind, handler: Handler) -> Handler:
@@ -135,6 +142,15 @@ async def _hold_session(request: web.Request) -> web.StreamResponse:
         await closed  # aiohttp cancels the handler when the connection goes
     state.sessions.end(session.session_id)
     return response
+
+
+async def _route_session(request: web.Request) -> web.StreamResponse:
+    """Let this connection route the session's calls for as long as it stands."""
+    session = _session(request)
+    if session is None:
+        return _unknown_session()
+    served = await connect_router(request, session)
+    return _refused(served) if isinstance(served, Refusal) else served
 
 
 def _unknown_session() -> web.Response:

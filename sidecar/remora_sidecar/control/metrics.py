@@ -1,4 +1,4 @@
-"""The state of spool, cache and export as metrics, read when a scrape comes."""
+"""The state of spool, cache, policy and export as metrics, read when a scrape comes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -98,6 +98,53 @@ class _CacheCollector(Collector):
             yield counter
 
 
+class PolicyFigures(Protocol):
+    """What is known of the policy in force."""
+
+    origin: str
+    changes_total: int
+
+    @property
+    def name(self) -> str:
+        """Of the policy in force; empty where there is none yet."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the policy in force; empty where there is none yet."""
+        ...
+
+    @property
+    def refused_total(self) -> int:
+        """Policies that were refused."""
+        ...
+
+
+class _PolicyCollector(Collector):
+    def __init__(self, policy: PolicyFigures) -> None:
+        self._policy = policy
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        policy = self._policy
+        info = GaugeMetricFamily(
+            "remora_policy_info",
+            "1, of the policy in force.",
+            labels=("name", "version", "origin"),
+        )
+        if policy.version:
+            info.add_metric((policy.name, policy.version, policy.origin), 1)
+        yield info
+        yield CounterMetricFamily(
+            "remora_policy_changes", "Policies put in force.", policy.changes_total
+        )
+        yield CounterMetricFamily(
+            "remora_policy_refused",
+            "Policies refused, the last good one stayed.",
+            policy.refused_total,
+        )
+
+
 class _ExportCollector(Collector):
     def __init__(self, dropped: Mapping[str, int]) -> None:
         self._dropped = dropped
@@ -122,6 +169,11 @@ def watch_cache(registry: CollectorRegistry, cache: CacheFigures) -> None:
 def watch_export(registry: CollectorRegistry, dropped: Mapping[str, int]) -> None:
     """Add what an export over OTLP dropped, by reason, to a registry."""
     registry.register(_ExportCollector(dropped))
+
+
+def watch_policy(registry: CollectorRegistry, policy: PolicyFigures) -> None:
+    """Add what is known of the policy in force to a registry."""
+    registry.register(_PolicyCollector(policy))
 
 
 def watch_spool(registry: CollectorRegistry, spool: SpoolFigures) -> None:

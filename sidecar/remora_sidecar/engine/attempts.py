@@ -7,7 +7,7 @@ from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from remora.errors import UpstreamError
-from remora.records import CallError
+from remora_sidecar.engine.attempt_limits import NO_LIMITS
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.parts import EngineParts
@@ -25,11 +25,13 @@ class Attempts:
 
     Attributes:
         body_is_broken: The agent's body could not be read to its end.
+        limits: How long each may take.
     """
 
     def __init__(self, parts: EngineParts, seen: Observation) -> None:
         """Stand before the first try."""
         self.body_is_broken = False
+        self.limits = NO_LIMITS
         self._parts = parts
         self._seen = seen
         self._connection: UpstreamConnection | None = None
@@ -58,9 +60,9 @@ class Attempts:
             try:
                 self._send(connection, outgoing)
                 with self._seen.waiting:
-                    return await connection.answer()
+                    return await self._answer(connection)
             except UpstreamError as error:
-                self._seen.attempt_ended(0, CallError(error.kind, str(error)))
+                self._seen.no_answer(error)
                 stale = connection.reused and connection.untouched and error.retryable
                 self.abort()
                 if not (stale and isinstance(outgoing.body, HeldBody)):
@@ -89,12 +91,24 @@ class Attempts:
         seen.reused_connection = False
         with seen.waiting:
             try:
-                self._connection = await self._parts.upstream.connect(endpoint)
+                limit_s = self.limits.connect_s
+                self._connection = await self._parts.upstream.connect(endpoint, limit_s)
             except UpstreamError as error:
-                seen.attempt_ended(0, CallError(error.kind, str(error)))
+                seen.no_answer(error)
                 raise
         seen.reused_connection = self._connection.reused
         return self._connection
+
+    async def _answer(self, connection: UpstreamConnection) -> Answer:
+        limit_s = self.limits.first_byte_s
+        if limit_s is None:
+            return await connection.answer()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await connection.answer()
+        except TimeoutError as error:
+            text = f"the provider began no answer within {limit_s:g} s"
+            raise UpstreamError(text, kind="first_byte_timeout") from error
 
     def _send(self, connection: UpstreamConnection, outgoing: Outgoing) -> None:
         head, body = outgoing.head(), outgoing.body

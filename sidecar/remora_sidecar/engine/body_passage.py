@@ -7,6 +7,8 @@ finds no room.
 
 import asyncio
 
+import aiohttp
+
 from remora.records import EndReason
 from remora_sidecar.engine.answer_sink import AnswerSink
 from remora_sidecar.engine.recording import Recording
@@ -24,6 +26,7 @@ class BodyPassage:
         recording: Recording,
         sink: AnswerSink,
         usage_filter: UsageFilter | None,
+        idle_s: float | None = None,
     ) -> None:
         """Take the body, of which nothing was read.
 
@@ -33,6 +36,7 @@ class BodyPassage:
             recording: Watches it.
             sink: Gets it.
             usage_filter: Takes out what the agent did not ask for.
+            idle_s: How long the provider may send nothing; None for no end.
         """
         self._content = content
         self._remaining = length
@@ -40,6 +44,8 @@ class BodyPassage:
         self._waiting = recording.seen.waiting
         self._sink = sink
         self._filter = usage_filter
+        self._idle_s = idle_s
+        self._silence: asyncio.Timeout | None = None
         self._is_over = False
         self._error: Exception | None = None
         self._held_up: asyncio.Future[None] | None = None
@@ -50,7 +56,8 @@ class BodyPassage:
         """Pass all of it on.
 
         Raises:
-            aiohttp.ClientError: The provider cut it.
+            aiohttp.ClientError: The provider cut it, or was silent for too long
+                (`aiohttp.ServerTimeoutError`).
             ConnectionError: Nobody takes it any more.
         """
         sink = self._sink
@@ -76,11 +83,23 @@ class BodyPassage:
         self._content.follow(self._came)
         try:
             with self._waiting:
-                await self._held_up
+                await self._until_held_up(self._held_up)
         finally:
             self._content.follow(None)
         if self._error is not None:
             raise self._error
+
+    async def _until_held_up(self, held_up: asyncio.Future[None]) -> None:
+        if self._idle_s is None:
+            return await held_up
+        try:
+            async with asyncio.timeout(self._idle_s) as self._silence:
+                await held_up
+        except TimeoutError as error:
+            text = f"the provider sent nothing for {self._idle_s:g} s"
+            raise aiohttp.ServerTimeoutError(text) from error
+        finally:
+            self._silence = None
 
     def _came(self) -> None:
         """Take what the provider's protocol has just got; what goes wrong is the task's to hear.
@@ -97,6 +116,8 @@ class BodyPassage:
             except Exception as error:  # noqa: BLE001  # raised again in the task
                 self._error = error
             self._waiting.start()
+            if self._idle_s is not None:
+                self._heard(self._idle_s)
             if self._error is not None or not self._goes_on:
                 held_up.set_result(None)
 
@@ -109,6 +130,11 @@ class BodyPassage:
                 self._pass_next()
         finally:
             self._is_passing = False
+
+    def _heard(self, idle_s: float) -> None:
+        """Let the silence begin anew, unless it has just been found too long."""
+        if self._silence is not None and not self._silence.expired():
+            self._silence.reschedule(asyncio.get_running_loop().time() + idle_s)
 
     def _pass_next(self) -> bool:
         """Pass on what is there; false if nothing is."""

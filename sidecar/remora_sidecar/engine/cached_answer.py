@@ -16,10 +16,10 @@ from remora_sidecar.dialects.base import AnswerFacts, Completeness
 from remora_sidecar.engine.agent_side import AgentSide
 from remora_sidecar.engine.answer_sink import AnswerStart
 from remora_sidecar.engine.caching import CachePlan, Caching
-from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.flight import Flight, FlightReader
-from remora_sidecar.engine.outgoing import Outgoing
+from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.parts import EngineParts
+from remora_sidecar.engine.pursuit import Pursuit
 from remora_sidecar.engine.recording import Recording
 
 _PIECE_BYTES = 64 * 1024
@@ -54,11 +54,16 @@ class CachedCarriage:
         flight = self._caching.flight(self._plan)
         return flight is not None and await self._follow(flight)
 
-    async def lead(self, exchange: Exchange, outgoing: Outgoing) -> None:
-        """Ask the provider, for this call and those that join; raises UpstreamError."""
+    async def lead(self, pursuit: Pursuit, leg: Leg) -> None:
+        """Ask the provider, for this call and those that join; raises UpstreamError.
+
+        Args:
+            pursuit: Gets the answer.
+            leg: The one for whose answers the plan was made; of others none is kept.
+        """
         flight = self._caching.open(self._plan, self._recording)
         self._recording.hand_over()
-        asking = self._parts.tasks.spawn(self._ask(flight, exchange, outgoing), name="shared call")
+        asking = self._parts.tasks.spawn(self._ask(flight, pursuit, leg), name="shared call")
         flight.abandoned = asking.cancel
         reader = flight.join()
         try:
@@ -69,22 +74,21 @@ class CachedCarriage:
         finally:
             flight.leave(reader)
 
-    async def _ask(
-        self, flight: Flight, exchange: Exchange, outgoing: Outgoing
-    ) -> UpstreamError | None:
+    async def _ask(self, flight: Flight, pursuit: Pursuit, leg: Leg) -> UpstreamError | None:
         try:
             with self._recording.until_recorded(taken_over=True):
                 try:
-                    answer = await exchange.ask(outgoing)
+                    answer = await pursuit.ask()
                 except UpstreamError as error:
                     self._recording.no_answer(error)
                     return error
-                await exchange.relay(answer, flight)
+                await pursuit.relay(answer, flight)
         finally:
-            exchange.attempts.abort()
+            pursuit.attempts.abort()
             self._caching.close(self._plan, flight)
             flight.fail()
-        await self._caching.keep(self._plan, flight)
+        if pursuit.came_by(leg):
+            await self._caching.keep(self._plan, flight)
         return None
 
     async def _follow(self, flight: Flight) -> bool:

@@ -69,7 +69,7 @@ class Caching:
         """
         self.levels = levels
         self._namespace = namespace
-        self._secret = secret
+        self.secret = secret
         self._clock = clock
         self._flights: dict[str, Flight] = {}
 
@@ -112,7 +112,7 @@ class Caching:
                 stream=request.stream,
                 headers=head.headers,
                 body=body,
-                secret=self._secret,
+                secret=self.secret,
             )
         )
         return CachePlan(policy, rules, plan, key)

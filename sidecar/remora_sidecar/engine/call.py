@@ -12,27 +12,45 @@ from remora.records import Attribution, CallError, EndReason
 from remora_sidecar.cache.rules import verdict_field
 from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
+from remora_sidecar.engine.advising import advice_of
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
+from remora_sidecar.engine.arrival import request_head, sealed_by
 from remora_sidecar.engine.attempts import BROKEN_BODY, Attempts
 from remora_sidecar.engine.attribution import attribute
 from remora_sidecar.engine.cached_answer import CachedCarriage
 from remora_sidecar.engine.conversation import TunnelWatch
+from remora_sidecar.engine.course import Course
 from remora_sidecar.engine.exchange import Exchange
-from remora_sidecar.engine.headers import RawHeaders, end_to_end, without_ours
+from remora_sidecar.engine.finishing import Finishing
+from remora_sidecar.engine.headers import RawHeaders, end_to_end
+from remora_sidecar.engine.key_use import head_for_cache, with_key_of
+from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
+from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.parts import EngineParts
+from remora_sidecar.engine.pursuit import Pursuit
 from remora_sidecar.engine.recording import Recording
-from remora_sidecar.engine.refusal import bad_request, not_cached, too_large, upstream_failed
+from remora_sidecar.engine.refusal import (
+    bad_request,
+    key_missing,
+    not_cached,
+    too_large,
+    upstream_failed,
+)
 from remora_sidecar.engine.request_body import HeldBody, PassingBody, RequestBody, take_body
+from remora_sidecar.engine.steering import Refused
 from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.tunnel import Tunnel
 from remora_sidecar.engine.upstream import Answer, Endpoint
 from remora_sidecar.engine.usage_asking import AskedUsage
-from remora_sidecar.model.exchange import RequestHead, header
+from remora_sidecar.model.exchange import header
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.redaction import url_without_credentials
 from remora_sidecar.model.refusal import Refusal
+from remora_sidecar.policy.failures import CREDENTIAL_MISSING
+from remora_sidecar.policy.key_plan import UNTOUCHED
+from remora_sidecar.policy.redaction import Redactor
 
 
 class Call:
@@ -48,11 +66,12 @@ class Call:
     ) -> None:
         """Take the request; nothing is read or sent yet."""
         self._parts = parts
+        self._policy = parts.policy  # one policy for the whole of a call
         self._request = request
         self._agent = AgentSide(request, self._own_headers)
         self._target = target
         self._provider = provider
-        self._head = _request_head(request, target)
+        self._head = request_head(request.method, target, request.raw_headers)
         self._dialect = dialect_for(provider.dialects, self._head, provider.path_patterns)
         call_id = new_call_id(parts.clock.now_unix_ns())
         attributed = attribute(request.raw_headers, hand_off.proxy_user, parts.sessions, call_id)
@@ -61,12 +80,17 @@ class Call:
         self._seen.notes.extend(attributed.notes)
         self._recording = Recording(parts, self._seen, self._session)
         self._attempts = Attempts(parts, self._seen)
+        self._finishing: Finishing | None = None
 
     def _observation(
         self, call_id: str, hand_off: HandOff, attribution: Attribution
     ) -> Observation:
         parts = self._parts
-        limit = parts.captured_body_bytes if parts.policy.captures_bodies else 0
+        limit = parts.captured_body_bytes if self._policy.captures_bodies else 0
+        redactor = None
+        if (rules := self._policy.redaction) is not None:
+            redactor = Redactor(rules, parts.redaction_salt)
+            limit = min(limit, rules.body_bytes)
         return Observation(
             call_id=call_id,
             clock=parts.clock,
@@ -81,9 +105,11 @@ class Call:
             url=url_without_credentials(self._target.url),
             request_capture=BodyCapture(limit),
             response_capture=BodyCapture(limit),
-            capture=parts.policy.capture,
+            capture=self._policy.capture,
             waiting=Waiting(parts.clock),
             request_content_type=header(self._head.headers, b"content-type") or "",
+            request_content_encoding=header(self._head.headers, b"content-encoding") or "",
+            redactor=redactor,
         )
 
     async def run(self) -> web.StreamResponse:
@@ -104,46 +130,109 @@ class Call:
         except BROKEN_BODY:
             self._refuse_broken_body()
             return
-        if isinstance(body, PassingBody) and not self._parts.policy.opaque_allowed:
+        if isinstance(body, PassingBody) and not self._policy.opaque_allowed:
             self._seen.opaque = True
             self._refuse(too_large(self._parts.held_body_bytes))
             return
         self._read_request(body)
+        course = await self._steered(body)
+        self._seen.receipt = course.receipt
+        if isinstance(course, Refused):
+            self._refuse(course.refusal)
+            return
         try:
-            if not (isinstance(body, HeldBody) and await self._with_cache(body)):
-                await self._with_provider(body)
+            pursuit = self._pursuit(course, body)
+            if not (
+                isinstance(body, HeldBody) and await self._with_cache(course.legs[0].leg, pursuit)
+            ):
+                await self._with_provider(pursuit)
         except UpstreamError as error:
             self._no_answer(error)
 
-    async def _with_provider(self, body: RequestBody) -> None:
-        """Ask the provider for this agent alone."""
-        exchange = self._exchange(body)
+    async def _steered(self, body: RequestBody) -> Course | Refused:
+        """Ask policy where the call may go; what it holds of budgets is settled with the record."""
+        steering, seen = self._parts.steering, self._seen
+        own = Leg(self._provider, self._target, self._head, seen.request, seen.request_body)
+        rulebook, router = self._policy.rulebook, self._session.router
+        if not rulebook.steers and router is None:
+            as_asked = Option(own, self._dialect, own.provider, own.model)
+            return Course((as_asked,), lambda: rulebook.receipt)
+        situation = steering.situation(
+            rulebook, own, self._dialect, seen, self._session, self._sealed(body)
+        )
+        if router is not None and steering.leaves_open(situation):
+            with seen.waiting:
+                situation.advice = await advice_of(router, situation)
+        await steering.budgeting.ready(situation)
+        course = steering.course(situation)
+        if isinstance(course, Course):
+            self._finishing = steering.finishing(course)
+            self._recording.on_finish = self._finishing.call
+        return course
+
+    def _sealed(self, body: RequestBody) -> str:
+        """Say why nothing in the request may change; empty if it may."""
+        keys = self._policy.rulebook.key_plan(self._provider)
+        is_held = isinstance(body, HeldBody)
+        return sealed_by(self._head, self._seen.request, keys, is_held=is_held)
+
+    async def _with_provider(self, pursuit: Pursuit) -> None:
+        """Ask for this agent alone."""
         try:
-            answer = await exchange.ask(self._outgoing(body))
-            await self._pass_on(exchange, answer)
+            answer = await pursuit.ask()
+            await self._pass_on(pursuit, answer)
         finally:
             self._attempts.abort()
 
-    def _exchange(self, body: RequestBody) -> Exchange:
-        return Exchange(self._attempts, self._recording, self._dialect, self._asked_usage(body))
+    def _pursuit(self, course: Course, body: RequestBody) -> Pursuit:
+        asked = self._outgoing(body)
+        return Pursuit(
+            self._attempts,
+            self._recording,
+            self._dialect,
+            course,
+            lambda leg: self._exchange(leg, body),
+            lambda leg: self._keyed(leg, leg.outgoing(asked)),
+        )
 
-    async def _pass_on(self, exchange: Exchange, answer: Answer) -> None:
+    def _exchange(self, leg: Leg, body: RequestBody) -> Exchange:
+        asked = self._asked_usage(leg) if isinstance(body, HeldBody) else None
+        return Exchange(self._attempts, self._recording, self._dialect, asked)
+
+    def _keyed(self, leg: Leg, outgoing: Outgoing) -> Outgoing:
+        """Put policy's key in the place of the agent's; raises UpstreamError if there is none."""
+        plan = self._policy.rulebook.key_plan(leg.provider)
+        if plan is UNTOUCHED:
+            return outgoing
+        parts = self._parts
+        return with_key_of(
+            plan,
+            outgoing,
+            leg.provider,
+            parts.keys,
+            dialect=self._dialect.name,
+            now_unix_ns=parts.clock.now_unix_ns(),
+        )
+
+    async def _pass_on(self, pursuit: Pursuit, answer: Answer) -> None:
         if answer.message.code == 101:
             await self._tunnel(answer.message)
-        elif not await exchange.relay(answer, self._agent):
+        elif not await pursuit.relay(answer, self._agent):
             self._agent.keep_alive = False  # what would follow is no request
 
-    async def _with_cache(self, body: HeldBody) -> bool:
+    async def _with_cache(self, leg: Leg, pursuit: Pursuit) -> bool:
         """Carry the call with the help of the cache; False if it has to go its own way."""
-        caching, policy = self._parts.caching, self._parts.policy.cache
+        caching, policy = self._parts.caching, self._policy.cache
         if caching is None or policy is None:
             return False
         seen = self._seen
+        key_plan, keys = self._policy.rulebook.key_plan(leg.provider), self._parts.keys
+        head = head_for_cache(key_plan, leg.head, leg.provider, keys, caching.secret)
         plan = caching.plan(
-            policy, self._provider, self._target, self._head, self._dialect, seen.request,
-            seen.request_body,
-        )  # fmt: skip
+            policy, leg.provider, leg.target, head, self._dialect, leg.request, leg.body
+        )
         carriage = CachedCarriage(self._parts, caching, plan, self._agent, self._recording)
+        seen.goes_to(leg.provider, leg.request)
         if await carriage.served():
             return True
         seen.cache = plan.unanswered
@@ -151,7 +240,7 @@ class Call:
             self._refuse(not_cached())
             return True
         if plan.asks:
-            await carriage.lead(self._exchange(body), self._outgoing(body))
+            await carriage.lead(pursuit, leg)
         return plan.asks
 
     async def _take_body(self) -> RequestBody:
@@ -189,12 +278,11 @@ class Call:
             self._seen.note(f"the request's body could not be decoded: {problem}")
         return decoded
 
-    def _asked_usage(self, body: RequestBody) -> AskedUsage | None:
-        parts = self._parts
-        if not isinstance(body, HeldBody) or not parts.policy.may_ask_usage:
+    def _asked_usage(self, leg: Leg) -> AskedUsage | None:
+        if not self._policy.may_ask_usage:
             return None
-        return parts.usage_asking.asked(
-            self._provider, self._dialect, self._seen.request, self._head, body.content
+        return self._parts.usage_asking.asked(
+            leg.provider, self._dialect, leg.request, leg.head, leg.body
         )
 
     def _outgoing(self, body: RequestBody) -> Outgoing:
@@ -226,6 +314,9 @@ class Call:
         if self._attempts.body_is_broken:
             self._refuse_broken_body()
             return
+        if error.kind == CREDENTIAL_MISSING:
+            self._refuse(key_missing(str(error)))
+            return
         self._recording.no_answer(error)
         self._say(upstream_failed(str(error), error.kind))
 
@@ -234,6 +325,7 @@ class Call:
         self._refuse(bad_request("the request's body is not framed as HTTP/1.1 asks"))
 
     def _refuse(self, refusal: Refusal) -> None:
+        self._seen.refused(refusal.code)
         self._recording.finish(EndReason.REFUSED, CallError(refusal.code, refusal.message))
         self._parts.metrics.refused[refusal.code] += 1
         self._say(refusal)
@@ -253,7 +345,9 @@ class Call:
         self._agent.start(101, message.reason, headers)
         self._agent.flush()
         tunnel = Tunnel(self._request.protocol, self._attempts.connection.protocol)
-        watch = TunnelWatch(self._parts, self._seen, self._session, self._dialect)
+        finishing = self._finishing
+        on_turn = finishing.turn if finishing is not None else None
+        watch = TunnelWatch(self._parts, self._seen, self._session, self._dialect, on_turn)
         closed_by = None
         try:
             with self._seen.waiting:
@@ -261,17 +355,8 @@ class Call:
         finally:
             if has_turns := watch.finish(closed_by):
                 self._recording.hand_over()  # each turn has its own record
+                if finishing is not None:
+                    finishing.end()
         if not has_turns:
             self._recording.finish(EndReason.COMPLETED)
         self._agent.keep_alive = False
-
-
-def _request_head(request: AgentRequest, target: Target) -> RequestHead:
-    path, _, query = target.origin_form.partition("?")
-    return RequestHead(
-        method=request.method,
-        host=target.host,
-        path=path,
-        query=query,
-        headers=without_ours(request.raw_headers),
-    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from remora.ids import new_call_id
-from remora.records import CallError, EndReason
+from remora.records import CallError, CallRecord, EndReason
 from remora_sidecar.dialects.base import (
     AnswerFacts,
     Completeness,
@@ -36,9 +36,23 @@ class TunnelWatch:
     """Sees the pieces of one tunnel and records what they carry."""
 
     def __init__(
-        self, parts: EngineParts, seen: Observation, session: Session, dialect: Dialect
+        self,
+        parts: EngineParts,
+        seen: Observation,
+        session: Session,
+        dialect: Dialect,
+        on_turn: Callable[[CallRecord], None] | None = None,
     ) -> None:
-        """Take the call that was upgraded; its answer's head was seen."""
+        """Take the call that was upgraded; its answer's head was seen.
+
+        Args:
+            parts: The engine's.
+            seen: What is known of the call.
+            session: Whose call it is.
+            dialect: The call's.
+            on_turn: Called with the record of each turn.
+        """
+        self._on_turn = on_turn
         self._parts = parts
         self._seen = seen
         self._session = session
@@ -125,7 +139,9 @@ class TunnelWatch:
         self._turns += 1
         seen = self._observed(turn)
         seen.attempt_ended(seen.status_code, turn.facts.error or error)
-        Recording(self._parts, seen, self._session).finish(end_reason, error)
+        recording = Recording(self._parts, seen, self._session)
+        recording.on_finish = self._on_turn
+        recording.finish(end_reason, error)
 
     def _observed(self, turn: Turn) -> Observation:
         """Make the turn a call of its own, on the connection's account."""
@@ -144,6 +160,7 @@ class TunnelWatch:
             waiting=Waiting(clock, total_s=took_s),
             reader=_TurnReader(turn.facts),
             first_output_s=None if first is None else first - turn.started_s,
+            asked_model=None,
             attempts=[],
             attempt_started_s=turn.started_s,
             notes=[f"on connection {self._seen.call_id}", *turn.notes, *self._notes()],

@@ -65,11 +65,12 @@ class Exchange:
             return self.attempts.complete()
         message = answer.message
         length = None if message.chunked else content_length(message)
-        passage = BodyPassage(answer.content, length, self._recording, sink, self._filter)
+        idle_s = self.attempts.limits.idle_s
+        passage = BodyPassage(answer.content, length, self._recording, sink, self._filter, idle_s)
         try:
             await passage.run()
-        except aiohttp.ClientError:
-            self._recording.finish(EndReason.PROVIDER_CUT, _CUT)
+        except aiohttp.ClientError as error:
+            self._recording.finish(EndReason.PROVIDER_CUT, _cut(error))
             sink.write(self._filter.cut() if self._filter is not None else b"")
             sink.cut()
             return False
@@ -90,6 +91,12 @@ class Exchange:
             length=None if is_framed else content_length(message),
         )
         return sink.begin(start)
+
+
+def _cut(error: aiohttp.ClientError) -> CallError:
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return CallError("idle_timeout", str(error))
+    return _CUT
 
 
 def content_length(message: RawResponseMessage) -> int | None:

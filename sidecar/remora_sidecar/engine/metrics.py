@@ -42,6 +42,7 @@ class EngineMetrics(Collector):
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._unread: Counter[str] = Counter()
         self._opaque = 0
+        self._conditions_failed = 0
         self._cache: Counter[str] = Counter()
         self._genai = GenAIMetrics()
         self._latency: dict[str, Spread] = {}
@@ -81,6 +82,10 @@ class EngineMetrics(Collector):
         """Count the chunks of a call's streamed answer, once it is recorded."""
         self._genai.count_chunks(record, times)
 
+    def condition_failed(self) -> None:
+        """Count a condition of policy that could not be told for a call."""
+        self._conditions_failed += 1
+
     def collect(self) -> Iterable[Metric]:
         """Give Prometheus' families."""
         yield from self._genai.collect()
@@ -110,6 +115,11 @@ class EngineMetrics(Collector):
         )
         yield CounterMetricFamily(
             "remora_opaque", "Calls and connections relayed or blocked unread.", self._opaque
+        )
+        yield CounterMetricFamily(
+            "remora_policy_conditions_failed",
+            "Conditions of policy that could not be told for a call, and counted as false.",
+            self._conditions_failed,
         )
         yield GaugeMetricFamily("remora_calls_in_flight", "Calls being carried.", self.in_flight)
         yield from self._spreads()

@@ -4,10 +4,14 @@ Filled by the carrier as things happen; knows no socket and no loop. The carrier
 when the record is due: before the answer's last byte leaves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from remora.clock import Clock
+from remora.errors import UpstreamError
+from remora.providers import Provider
+from remora.receipt import Receipt
 from remora.records import (
     PARSE_FAILED_MODEL,
     Attempt,
@@ -24,8 +28,11 @@ from remora.records import (
 from remora_sidecar.dialects.base import AnswerFacts, AnswerReader, CallRequest, Completeness
 from remora_sidecar.dialects.request_text import estimated_input_tokens
 from remora_sidecar.engine.chunk_times import ChunkTimes
+from remora_sidecar.engine.keeping import fit_to_keep
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.model.exchange import Headers, header
+from remora_sidecar.policy.failures import Failure, failure_of_kind
+from remora_sidecar.policy.redaction import Redactor
 
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
 _ERROR_TEXT_LIMIT = 2000
@@ -110,6 +117,8 @@ class Observation:
     waiting: Waiting
     request: CallRequest = _UNREAD
     request_content_type: str = ""
+    request_content_encoding: str = ""
+    redactor: Redactor | None = None
     request_body: bytes = b""
     cache: CacheVerdict | None = None
     opaque: bool = False
@@ -123,6 +132,9 @@ class Observation:
     attempt_started_s: float = 0.0
     reused_connection: bool = False
     decoding_problem: str = ""
+    asked_model: str | None = None
+    receipt: Callable[[], Receipt] | None = None
+    failure: str = ""
 
     @property
     def overhead_s(self) -> float:
@@ -138,8 +150,22 @@ class Observation:
         if self.first_output_s is None:
             self.first_output_s = self.clock.monotonic_s() - self.started_s
 
-    def attempt_ended(self, status: int, error: CallError | None = None) -> None:
-        """Note how the try that began at ``attempt_started_s`` ended."""
+    def goes_to(self, provider: Provider, request: CallRequest) -> None:
+        """Note whom the next try asks, and for what."""
+        if self.asked_model is None:
+            self.asked_model = self.request.model
+        self.provider = provider.name
+        self.price_id = provider.price_id
+        self.request = request
+
+    def attempt_ended(
+        self,
+        status: int,
+        error: CallError | None = None,
+        usage: Usage | None = None,
+        cost: Cost | None = None,
+    ) -> None:
+        """Note how the try that began at ``attempt_started_s`` ended, and ``failure`` with it."""
         self.attempts.append(
             Attempt(
                 provider=self.provider,
@@ -148,8 +174,36 @@ class Observation:
                 duration_s=self.clock.monotonic_s() - self.attempt_started_s,
                 error=error,
                 reused_connection=self.reused_connection,
+                failure=self.failure,
+                usage=usage,
+                cost=cost,
             )
         )
+
+    def attempt_failed(
+        self,
+        status: int,
+        failure: Failure,
+        error: CallError | None,
+        usage: Usage | None,
+        cost: Cost | None,
+    ) -> None:
+        """Note a try that was answered, though not as the agent should be."""
+        self.failure = failure.value
+        error = error or CallError("http_error", f"HTTP {status}")
+        self.attempt_ended(status, error, usage, cost)
+        self.failure = ""
+
+    def no_answer(self, error: UpstreamError) -> None:
+        """Note a try that was not answered."""
+        self.failure = failure_of_kind(error.kind).value
+        self.attempt_ended(0, CallError(error.kind, str(error)))
+        self.failure = ""
+
+    def refused(self, code: str) -> None:
+        """Note on the receipt, if there is to be one, that Remora refused the call."""
+        if (receipt := self.receipt) is not None:
+            self.receipt = lambda: replace(receipt(), refused_by=code)
 
     def facts(self) -> AnswerFacts:
         """Ask the reader, once, what the answer stated."""
@@ -176,7 +230,7 @@ class Observation:
         if facts.usage is None and facts.usage_problem and not self.request.model:
             model = model or PARSE_FAILED_MODEL
         usage = self._usage(facts, end_reason)
-        return CallRecord(
+        record = CallRecord(
             call_id=self.call_id,
             started_unix_ns=self.started_unix_ns,
             provider=self.provider,
@@ -186,7 +240,7 @@ class Observation:
             url=self.url,
             attribution=self.attribution,
             origin=self.origin,
-            requested_model=self.request.model,
+            requested_model=(self.request.model if self.asked_model is None else self.asked_model),
             sent_model=self.request.model,
             response_model=facts.model or (model if model == PARSE_FAILED_MODEL else ""),
             stream=self.request.stream,
@@ -208,6 +262,7 @@ class Observation:
             cache=self.cache,
             opaque=self.opaque,
             attempts=tuple(self.attempts),
+            receipt=self.receipt() if self.receipt is not None else None,
             notes=tuple(self.notes),
             capture=self.capture,
             request_body=self.request_capture.body(self.request_content_type),
@@ -215,6 +270,8 @@ class Observation:
                 header(self.answer_headers, b"content-type") or ""
             ),
         )
+        answer_encoding = header(self.answer_headers, b"content-encoding") or ""
+        return fit_to_keep(record, self.redactor, self.request_content_encoding, answer_encoding)
 
     def _usage(self, facts: AnswerFacts, end_reason: EndReason) -> Usage | None:
         """Take what was stated; an estimate of what was seen where it was not, or not all."""

@@ -1,6 +1,6 @@
 """A request as a provider gets it. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remora_sidecar.engine.headers import RawHeaders, end_to_end, serialized, with_length
 from remora_sidecar.engine.request_body import HeldBody, RequestBody
@@ -13,16 +13,16 @@ class Outgoing:
     """One request, ready to be sent.
 
     Attributes:
-        target: Path and query as the agent wrote them.
-        headers: The agent's own, but for ``remora-*``.
+        target: Path and query as the agent wrote them, but for keys that policy takes out.
+        headers: The agent's own, but for ``remora-*`` and, where policy has one, the key.
         upgrade: What the agent wants to switch to; empty if nothing.
     """
 
     endpoint: Endpoint
     method: str
-    target: str
-    headers: Headers
-    body: RequestBody
+    target: str = field(repr=False)
+    headers: Headers = field(repr=False)
+    body: RequestBody = field(repr=False)
     upgrade: str = ""
 
     def head(self) -> bytes:

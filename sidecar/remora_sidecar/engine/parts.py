@@ -1,5 +1,6 @@
 """What every call needs of the engine around it."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -7,11 +8,13 @@ from remora.clock import Clock
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.engine.caching import Caching
+from remora_sidecar.engine.keys import Keys
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.settlement import Settlement
+from remora_sidecar.engine.steering import Steering
 from remora_sidecar.engine.upstream import Upstream
 from remora_sidecar.engine.usage_asking import UsageAsking
 from remora_sidecar.model.handoff import HandOff
@@ -30,14 +33,19 @@ class EngineParts:
         policy: The policy in force; replaced whole when it changes.
         origin: What every record says about where it was made, but for mode and destination.
         dial_guard: Says why a forward-proxied request may not go somewhere.
+        steering: Decides where calls go.
+        keys: Policy's own, by the credentials that name them.
         caching: The cache; None where policy has none.
         stopping: Set when the sidecar is told to stop.
+        redaction_salt: Keys the digests of what is taken out of bodies.
     """
 
     clock: Clock
     policy: PolicySnapshot
     sessions: Sessions
     prices: PriceBook
+    steering: Steering
+    keys: Keys
     recorder: Recorder
     metrics: EngineMetrics
     upstream: Upstream
@@ -48,6 +56,7 @@ class EngineParts:
     answer_headers: bool
     caching: Caching | None = None
     stopping: bool = False
+    redaction_salt: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     usage_asking: UsageAsking = field(default_factory=UsageAsking)
     settlement: Settlement = field(default_factory=Settlement)
     tasks: TaskOwner = field(default_factory=lambda: TaskOwner("engine"))

@@ -10,10 +10,12 @@ from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from remora.records import Cost, Usage
+from remora_sidecar.engine.own_prices import OwnPrices, own_cost
 from remora_sidecar.engine.price_rates import RateTable, as_charged, rate_table
 
 if TYPE_CHECKING:
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
 KEPT_MODELS = 2048
 """How many models are kept resolved, unknown ones too; agents choose names freely."""
 
+_SAME_PRICE_TOKENS: Final = 30_000
+"""Of a prompt: no model of the list changes its price below; a test looks."""
+
 _TIER_WORDS: Final = ("service_tier", "speed", "processing")
 """What the list calls a tier: OpenAI's and Google's, Anthropic's fast mode, batches."""
 
 _NS_PER_S: Final = 1_000_000_000
-_NS_PER_DAY: Final = 86_400 * _NS_PER_S
+_NS_PER_HOUR: Final = 3_600 * _NS_PER_S
+_NS_PER_DAY: Final = 24 * _NS_PER_HOUR
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
@@ -40,6 +46,11 @@ class _PricedModel:
     context: dict[str, str] | None
     registry: "UnitRegistry"
     tables: dict[tuple[object, ...], RateTable] = field(default_factory=dict)
+
+    @property
+    def context_window(self) -> int | None:
+        """What the model reads and writes at the most, in tokens."""
+        return self.model.context_window
 
     def table(self, unix_ns: int) -> RateTable:
         """Return the rates that hold at a time."""
@@ -120,13 +131,29 @@ class _PriceList:
         return {day.toordinal() for day in days if day is not None}
 
 
+class _Line(NamedTuple):
+    """What a call costs, as a straight line, up to so many tokens of prompt."""
+
+    call_usd: Decimal
+    entered_usd: Decimal
+    written_usd: Decimal
+    most_entered: int
+
+
 class PriceBook:
     """Prices calls; cheap to make, the list is loaded with `load` or at the first call."""
 
     def __init__(self) -> None:
         """Make a book whose list is not loaded yet."""
+        self._own: OwnPrices = {}
         self._list: _PriceList | None = None
+        self._lines: dict[tuple[str, str], tuple[int, _Line | None]] = {}
         self._models: OrderedDict[tuple[str, str, str], _PricedModel | None] = OrderedDict()
+
+    def use_own(self, prices: OwnPrices) -> None:
+        """Go by the prices that the policy in force states, which the list does not know."""
+        self._own = prices
+        self._lines.clear()
 
     def load(self) -> None:
         """Load the list; may run on another thread while the sidecar starts."""
@@ -156,6 +183,8 @@ class PriceBook:
         """
         if not provider or not model:
             return None
+        if (own := self._own.get(provider)) is not None:
+            return own_cost(own, provider, model, usage)
         priced = self._priced(provider, model, service_tier)
         if priced is None or self._list is None:
             return None
@@ -169,6 +198,47 @@ class PriceBook:
             price_source=self._list.source,
             price_date=self._list.date_at(unix_ns),
         )
+
+    def estimate_usd(
+        self, provider: str | None, model: str, entered: int, written: int, unix_ns: int
+    ) -> Decimal | None:
+        """Say what a call of so many tokens is likely to cost; None if its price is unknown.
+
+        Straight from the price of a token, which holds until a model's price changes with the
+        length of the prompt; past that it is what `cost` says.
+        """
+        if not provider or not model:
+            return None
+        hour = unix_ns // _NS_PER_HOUR
+        key = (provider, model)
+        known = self._lines.get(key)
+        if known is None or known[0] != hour:
+            if len(self._lines) >= KEPT_MODELS:
+                self._lines.clear()
+            known = self._lines[key] = hour, self._line(provider, model, unix_ns)
+        line = known[1]
+        if line is None or entered > line.most_entered:
+            usage = Usage(input_tokens=entered, output_tokens=written)
+            cost = self.cost(provider, model, usage, unix_ns)
+            return None if cost is None else cost.total_usd
+        return line.call_usd + line.entered_usd * entered + line.written_usd * written
+
+    def _line(self, provider: str, model: str, unix_ns: int) -> "_Line | None":
+        def cost(entered: int, written: int) -> Decimal | None:
+            usage = Usage(input_tokens=entered, output_tokens=written)
+            found = self.cost(provider, model, usage, unix_ns)
+            return None if found is None else found.total_usd
+
+        nothing, entered, written = cost(0, 0), cost(1, 0), cost(0, 1)
+        if nothing is None or entered is None or written is None:
+            return None
+        return _Line(nothing, entered - nothing, written - nothing, _SAME_PRICE_TOKENS)
+
+    def context_window(self, provider: str | None, model: str) -> int | None:
+        """Say how many tokens a model reads and writes at the most; None if nobody knows."""
+        known = provider and model and provider not in self._own
+        priced = self._priced(provider, model, "") if known and provider else None
+        return None if priced is None else priced.context_window
 
     def _priced(self, provider: str, model: str, service_tier: str) -> _PricedModel | None:
         key = (provider, model, service_tier)

@@ -1,6 +1,7 @@
 """A call watched from its answer's first byte on, and recorded however it ends."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 from remora.errors import UpstreamError
@@ -11,6 +12,7 @@ from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.exchange import AnswerHead, header
+from remora_sidecar.policy.failures import Failure
 
 _BUG = CallError("internal_error", "the call failed inside Remora")
 
@@ -23,6 +25,7 @@ class Recording:
         record: What became of it; None until it is made. It is in the spool before a byte that is
             written from then on leaves.
         facts: What the provider's answer stated; None until the record is made.
+        on_finish: Called with the record as soon as it is made.
     """
 
     def __init__(self, parts: EngineParts, seen: Observation, session: Session) -> None:
@@ -34,6 +37,7 @@ class Recording:
         self._session = session
         self._decoder: Decoder | None = None
         self._handed_over = False
+        self.on_finish: Callable[[CallRecord], None] | None = None
 
     @property
     def call_id(self) -> str:
@@ -82,10 +86,21 @@ class Recording:
         parts, seen = self._parts, self.seen
         facts = self.facts = seen.facts()
         self.record = seen.record(parts.prices, facts, end_reason, error)
+        if self.on_finish is not None:
+            self.on_finish(self.record)
         settled = parts.settlement.settle(self.record, self._session, seen.request, facts)
         for record, session in settled:
             parts.recorder.take(record, session)
         parts.metrics.count_chunks(self.record, seen.chunks)
+
+    def attempt_failed(
+        self, status: int, failure: Failure, error: CallError | None, facts: AnswerFacts | None
+    ) -> None:
+        """Note a try that was answered, though not as the agent should be, and what it cost."""
+        seen, facts = self.seen, facts or AnswerFacts()
+        model = facts.model or seen.request.model
+        cost = seen.cost(self._parts.prices, facts.usage, model, facts.service_tier)
+        seen.attempt_failed(status, failure, error, facts.usage, cost)
 
     def no_answer(self, error: UpstreamError) -> None:
         """Record that the provider gave no answer."""
@@ -99,6 +114,8 @@ class Recording:
             return
         parts = self._parts
         self.record = self.seen.record(parts.prices, facts, end_reason, error, cached=True)
+        if self.on_finish is not None:
+            self.on_finish(self.record)
         parts.recorder.take(self.record, self._session)
 
     def hand_over(self) -> None:

@@ -7,16 +7,14 @@ from typing import cast
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from remora.providers import Provider
-from remora_sidecar.dialects.registry import UNKNOWN, dialect_for
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
+from remora_sidecar.engine.arrival import provider_for
 from remora_sidecar.engine.call import Call
 from remora_sidecar.engine.forward import forward
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.refusal import misdirected, no_provider
 from remora_sidecar.engine.target import Target, locate
 from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
-from remora_sidecar.model.exchange import RequestHead
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.refusal import Refusal
 
@@ -120,13 +118,7 @@ class EngineServer:
     async def _route(
         self, request: AgentRequest, target: Target, hand_off: HandOff
     ) -> web.StreamResponse:
-        policy = self._parts.policy
-        if target.scheme == "https":
-            provider = policy.tls_provider(target.host)
-        else:
-            provider = policy.plain_provider(target.host, target.port)
-            if provider is not None and not _is_its_own(provider, request, target):
-                provider = None
+        provider = provider_for(self._parts.policy, target, request.method, request.raw_headers)
         if provider is not None:
             return await Call(self._parts, request, target, provider, hand_off).run()
         if target.scheme == "https":  # policy changed under an open connection
@@ -146,15 +138,6 @@ class EngineServer:
         """Take no more connections; calls in flight get ``drain_s`` to end, then are cut."""
         self._parts.stopping = True
         await self._web.shutdown(drain_s)
-
-
-def _is_its_own(provider: Provider, request: AgentRequest, target: Target) -> bool:
-    """Tell whether a request is an LLM call, where the host may be somebody else's."""
-    if not provider.claimed_only:
-        return True
-    path, _, query = target.origin_form.partition("?")
-    head = RequestHead(request.method, target.host, path, query, request.raw_headers)
-    return dialect_for(provider.dialects, head) is not UNKNOWN
 
 
 def _request(*args: object) -> AgentRequest:

@@ -3,15 +3,19 @@
 Kept in memory, bounded; an ended session stays known so that late calls still find it.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from remora.ids import DEFAULT_SESSION_ID, new_session_id
 from remora.records import CallRecord
+from remora_sidecar.engine.session_router import SessionRouter
 
 MAX_SESSIONS = 10_000
 """More than this many: the oldest ended ones are forgotten first, then the oldest."""
+
+KEPT_RECORDS = 100
+"""Of a session, for routers that ask for its history."""
 
 _MAX_MODELS = 100
 
@@ -67,9 +71,30 @@ class Session:
     in_flight: int = 0
     holders: int = 0
     totals: dict[str, ModelTotals] = field(default_factory=dict)
+    history: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=0))
+    router: SessionRouter | None = None
+
+    def keep_history(self) -> None:
+        """Keep the records of the last calls from now on, for routers that learn from them."""
+        if self.history.maxlen == 0:
+            self.history = deque(maxlen=KEPT_RECORDS)
+
+    def attach_router(self, router: SessionRouter) -> None:
+        """Ask this router about calls from now on, and no other any more."""
+        self.keep_history()
+        older, self.router = self.router, router
+        if older is not None:
+            older.close("was replaced by another connection")
+
+    def detach_router(self, router: SessionRouter) -> None:
+        """Ask this router no more."""
+        if self.router is router:
+            self.router = None
 
     def add(self, record: CallRecord) -> None:
         """Count one call under the model it shows."""
+        if self.history.maxlen:
+            self.history.append(replace(record, request_body=None, response_body=None))
         model = record.model or "unknown"
         if model not in self.totals and len(self.totals) >= _MAX_MODELS:
             model = "other models"

@@ -234,21 +234,24 @@ class Upstream:
         # The connector has no public way to choose the protocol class.
         factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())
         self._connector._factory = cast("functools.partial[ResponseHandler]", factory)
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S)
+        self._timeout = _connect_timeout(CONNECT_TIMEOUT_S)
 
-    async def connect(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def connect(self, endpoint: Endpoint, limit_s: float | None = None) -> UpstreamConnection:
         """Take a kept connection or open one.
+
+        Args:
+            endpoint: Whom to connect to.
+            limit_s: How long it may take; None for the usual time.
 
         Raises:
             UpstreamError: The provider can't be reached.
         """
         route = self._routes.get(endpoint) or self._new_route(endpoint)
+        timeout = self._timeout if limit_s is None else _connect_timeout(limit_s)
         try:
-            connection = await self._connector.connect(
-                cast(ClientRequest, route), [], self._timeout
-            )
+            connection = await self._connector.connect(cast(ClientRequest, route), [], timeout)
         except TimeoutError as error:
-            text = f"{endpoint.host} did not accept a connection within {CONNECT_TIMEOUT_S:g} s"
+            text = f"{endpoint.host} did not accept a connection within {timeout.connect:g} s"
             raise UpstreamError(text, kind="connect_timeout", retryable=True) from error
         except (aiohttp.ClientError, OSError) as error:
             text = f"{endpoint.host}:{endpoint.port} can't be reached: {_said(error)}"
@@ -265,6 +268,11 @@ class Upstream:
     async def aclose(self) -> None:
         """Close every connection."""
         await self._connector.close()
+
+
+def _connect_timeout(limit_s: float) -> aiohttp.ClientTimeout:
+    """Limit connecting alone, exactly: aiohttp would round longer times up to whole seconds."""
+    return aiohttp.ClientTimeout(total=None, connect=limit_s, ceil_threshold=limit_s + 1)
 
 
 def _said(error: BaseException) -> str:

@@ -85,3 +85,16 @@ def test_records_need_only_the_light_library(light):
     ended = light("records", "--aggregator", "127.0.0.1:9")
     assert ended.returncode == 3
     assert "no aggregator answers at 127.0.0.1:9" in ended.stderr
+
+
+def test_explaining_a_policy_without_the_sidecars_packages_names_its_extra_and_is_2(
+    light, tmp_path
+):
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "{apiVersion: remora.dev/v1alpha1, kind: LLMPolicy, metadata: {name: p}, spec: {}}"
+    )
+    ended = light("policy", "explain", str(policy), "--url", "https://api.openai.com/v1/models")
+    assert ended.returncode == 2
+    assert "pip install 'remora[sidecar]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

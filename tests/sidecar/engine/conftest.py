@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ class Carrying:
 Carry = Callable[..., contextlib.AbstractAsyncContextManager[Carrying]]
 
 
+SettingsOf = Callable[..., SidecarSettings]
+
+
+@pytest.fixture
+def local_settings_of(tmp_path: Path) -> SettingsOf:
+    """Give what makes the settings of one sidecar of several, by its name."""
+
+    def settings(double: ProviderDouble, name: str, **changed: Any) -> SidecarSettings:
+        folder = tmp_path / name
+        folder.mkdir()
+        return local_settings(folder, double, **changed)
+
+    return settings
+
+
 @pytest.fixture
 def carry(tmp_path: Path) -> Carry:
     """Give what starts a sidecar with settings of the test's own."""
@@ -107,6 +123,39 @@ def carry(tmp_path: Path) -> Carry:
                     yield carrying
                 finally:
                     carrying.close_agents()
+
+    return start
+
+
+Ruled = Callable[..., contextlib.AbstractAsyncContextManager[Carrying]]
+
+
+@pytest.fixture
+def ruled(carry: Carry, tmp_path: Path) -> Ruled:
+    """Give what starts a sidecar whose policy says what a test wants; keys are files."""
+
+    def start(
+        spec: Mapping[str, Any],
+        *,
+        keys: Mapping[str, str] | None = None,
+        documents: Sequence[Mapping[str, Any]] = (),
+        **changed: Any,
+    ) -> contextlib.AbstractAsyncContextManager[Carrying]:
+        policy = {
+            "apiVersion": "remora.dev/v1alpha1",
+            "kind": "LLMPolicy",
+            "metadata": {"name": "test"},
+            "spec": spec,
+        }
+        file = tmp_path / "policy.yaml"
+        file.write_text("\n---\n".join(json.dumps(one) for one in (policy, *documents)))
+        for name, value in (keys or {}).items():
+            (tmp_path / "secrets" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "secrets" / name / "api-key").write_text(value)
+        double = {"names": ("api.openai.com", "api.groq.com", "api.anthropic.com")}
+        return carry(
+            **{"double": double, "policy": file, "secrets_dir": tmp_path / "secrets", **changed}
+        )
 
     return start
 

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -324,3 +325,25 @@ def test_the_library_is_imported_only_when_the_list_is_loaded() -> None:
         "assert 'genai_prices' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "gpt-4o"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("google", "gemini-2.5-pro"),
+        ("openai", "nobody-knows-it"),
+    ],
+)
+@pytest.mark.parametrize(("entered", "written"), [(0, 0), (7, 100), (29_999, 1), (400_000, 5)])
+def test_an_estimate_is_what_the_call_would_cost(provider, model, entered, written):
+    usage = Usage(input_tokens=entered, output_tokens=written)
+    cost = BOOK.cost(provider, model, usage, NOW)
+    estimate = BOOK.estimate_usd(provider, model, entered, written, NOW)
+    assert estimate == (None if cost is None else cost.total_usd)
+
+
+def test_no_models_price_changes_below_the_length_at_which_estimates_look_again():
+    starts = re.findall(r"start=(\d+)", repr(PROVIDERS))
+    assert min(map(int, starts)) >= pricing._SAME_PRICE_TOKENS

@@ -7,7 +7,12 @@ from pathlib import Path
 from remora.records import CacheVerdict, CallError, CallRecord, EndReason, Usage
 from remora_sidecar.cache.levels import CacheLevels
 from remora_sidecar.cache.memory import MemoryFront
-from remora_sidecar.control.metrics import watch_cache, watch_export, watch_spool
+from remora_sidecar.control.metrics import (
+    watch_cache,
+    watch_export,
+    watch_policy,
+    watch_spool,
+)
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.telemetry.metric_names import metric_name
@@ -22,11 +27,19 @@ class Spool:
     refused_total = shed_bodies_total = shed_records_total = 1
 
 
+class Policy:
+    """Figures of a policy in force."""
+
+    name = version = origin = "p"
+    changes_total = refused_total = 1
+
+
 def _families():
     """Every family, each with a sample, so that its labels show."""
     metrics = EngineMetrics()
     watch_spool(metrics.registry, Spool())
     watch_cache(metrics.registry, CacheLevels(MemoryFront()))
+    watch_policy(metrics.registry, Policy())
     watch_export(metrics.registry, Counter(queue_full=1))
     record = CallRecord(
         call_id="0" * 32, started_unix_ns=1, provider="openai", dialect="openai-chat",

@@ -1,0 +1,124 @@
+"""What policy makes of one call, noted as it is made; told as a receipt when the record is due.
+
+Nobody waits for a receipt but the record, so all that it tells beside what decided (prices of
+candidates that were not chosen, verdicts of budgets that let the call go) is worked out then.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from remora.policy.routing import Route
+from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
+from remora_sidecar.engine.key_use import whose_key
+from remora_sidecar.engine.option import Option
+from remora_sidecar.engine.situation import Situation
+from remora_sidecar.policy.budget_verdict import BudgetVerdict
+from remora_sidecar.policy.ledger import Admission
+from remora_sidecar.policy.routers import Choice
+from remora_sidecar.policy.routes import Dropped
+
+EstimateUsd = Callable[[Option, Situation], Decimal | None]
+"""Says what a call is likely to cost; None where nobody knows."""
+
+
+@dataclass(slots=True)
+class Decision:
+    """Why a call goes where it goes, or nowhere.
+
+    Attributes:
+        route: That has the call; None if none has.
+        router: What chose; empty if nothing did.
+        options: That it chose from.
+        choice: What it chose; None before, and where nothing did.
+        fallback: What is tried next.
+        dropped: Candidates that can't be taken.
+        admission: What the budgets said; None where there are none.
+        taken: Where the call goes first; None where it is refused.
+        refused_by: The code of the refusal.
+    """
+
+    situation: Situation
+    estimate_usd: EstimateUsd
+    route: Route | None = None
+    router: str = ""
+    options: tuple[Option, ...] = ()
+    choice: Choice | None = None
+    fallback: tuple[Option, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    admission: Admission | None = None
+    taken: Option | None = None
+    refused_by: str = ""
+    _receipt: Receipt | None = None
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy."""
+        return self.situation.rulebook.receipt.policy
+
+    def receipt(self) -> Receipt:
+        """Tell it; made once."""
+        if self._receipt is None:
+            self._receipt = self._made()
+        return self._receipt
+
+    def _made(self) -> Receipt:
+        rulebook = self.situation.rulebook
+        provider = (self.taken or self.situation.own).provider
+        return Receipt(
+            policy=rulebook.receipt.policy,
+            policy_version=rulebook.receipt.policy_version,
+            rule=self.route.name if self.route is not None else "",
+            router=self.router,
+            propensity=self.choice.propensity if self.choice is not None else None,
+            candidates=(*self._candidates(), *map(_dropped, self.dropped)),
+            fallback=tuple(option.key for option in self.fallback),
+            budgets=self._budgets(),
+            credential=whose_key(rulebook.key_plan(provider)),
+            refused_by=self.refused_by,
+        )
+
+    def _budgets(self) -> tuple[BudgetReceipt, ...]:
+        admission = self.admission
+        if admission is None:
+            return ()
+        asked_by = admission.downgrade.name if admission.downgrade is not None else None
+        return tuple(
+            _budget(verdict, is_downgraded=verdict.name == asked_by)
+            for verdict in admission.verdicts
+        )
+
+    def _candidates(self) -> list[CandidateReceipt]:
+        scores = self.choice.scores if self.choice is not None else ()
+        return [
+            CandidateReceipt(
+                provider=option.provider.name,
+                model=option.model,
+                score=score,
+                est_cost_usd=self.estimate_usd(option, self.situation),
+            )
+            for option, score in zip(
+                self.options, scores or (None,) * len(self.options), strict=True
+            )
+        ]
+
+
+def _dropped(dropped: Dropped) -> CandidateReceipt:
+    return CandidateReceipt(
+        dropped.provider, dropped.model, filtered_out_by=dropped.filtered_out_by
+    )
+
+
+def _budget(verdict: BudgetVerdict, *, is_downgraded: bool) -> BudgetReceipt:
+    limit, spent, reserved = verdict.limit, verdict.spent, verdict.reserved
+    spent_usd = (spent.cost_usd or Decimal(0)) + (reserved.cost_usd or Decimal(0))
+    return BudgetReceipt(
+        name=verdict.name,
+        per=verdict.per,
+        result="downgrade" if is_downgraded and verdict.result == "ok" else verdict.result,
+        spent_usd=spent_usd if limit.cost_usd is not None else None,
+        limit_usd=limit.cost_usd,
+        spent_tokens=spent.tokens + reserved.tokens if limit.tokens is not None else None,
+        limit_tokens=limit.tokens,
+        resets_unix_ns=verdict.resets_unix_ns,
+    )

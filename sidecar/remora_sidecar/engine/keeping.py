@@ -1,0 +1,54 @@
+"""What a record may keep of what agents and providers said, before it leaves the engine."""
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from remora.records import Attempt, CallError, CallRecord
+from remora_sidecar.policy.redaction import Redactor, without_keys
+
+_LONG_WORD: Final = re.compile(r"[A-Za-z0-9_-]{16}")
+"""There is one in every key; hardly any URL has one, and each call has a URL."""
+
+
+def fit_to_keep(
+    record: CallRecord, redactor: Redactor | None, request_encoding: str, answer_encoding: str
+) -> CallRecord:
+    """Return the record as it may be kept.
+
+    Keys are taken out of every record's texts: providers repeat them in errors.
+
+    Args:
+        record: Of a call that ended, its bodies as they were on the wire.
+        redactor: What policy takes out of bodies and texts; None where it redacts nothing.
+        request_encoding: The content-encoding of the request's body; empty if it has none.
+        answer_encoding: That of the answer's.
+    """
+    changes: dict[str, Any] = {}
+    if _LONG_WORD.search(record.url) is not None:
+        changes["url"] = without_keys(record.url)
+    if record.error is not None:
+        changes["error"] = _error(record.error, redactor)
+    if any(attempt.error is not None for attempt in record.attempts):
+        changes["attempts"] = tuple(_attempt(attempt, redactor) for attempt in record.attempts)
+    if record.notes:
+        changes["notes"] = tuple(_text(note, redactor) for note in record.notes)
+    if redactor is not None and record.request_body is not None:
+        changes["request_body"] = redactor.redacted(record.request_body, request_encoding)
+    if redactor is not None and record.response_body is not None:
+        changes["response_body"] = redactor.redacted(record.response_body, answer_encoding)
+    return replace(record, **changes) if changes else record
+
+
+def _text(text: str, redactor: Redactor | None) -> str:
+    return without_keys(text) if redactor is None else redactor.text(text)
+
+
+def _error(error: CallError, redactor: Redactor | None) -> CallError:
+    return CallError(_text(error.type, redactor), _text(error.message, redactor))
+
+
+def _attempt(attempt: Attempt, redactor: Redactor | None) -> Attempt:
+    if attempt.error is None:
+        return attempt
+    return replace(attempt, error=_error(attempt.error, redactor))
