@@ -1,6 +1,6 @@
 """Budgets and rates held against a call before it is sent, and settled by what it used."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -121,7 +121,7 @@ class Budgeting:
             self._keys(situation),
             self._amount(situation, own),
             self._clock.now_unix_ns(),
-            most=self._most(situation, own),
+            most=self._most(situation, [own]),
         )
 
     def hold(
@@ -136,12 +136,12 @@ class Budgeting:
         """
         if not situation.rulebook.rules.budgets:
             return self._rated(situation, Allowed(legs, Held(self._amount(situation, legs[0]))))
-        if (unlimited := self._unlimited(situation, legs[0])) is not None:
+        if (unlimited := self._unlimited(situation, legs)) is not None:
             return RefusedFor(limit_required(unlimited.name))
-        found = self._reserved(situation, legs[0])
+        found = self._reserved(situation, legs)
         if found.downgrade is not None:
             legs = self._downgraded(situation, legs, others, found.downgrade)
-            asked_by, found = found.downgrade, self._reserved(situation, legs[0], downgraded=True)
+            asked_by, found = found.downgrade, self._reserved(situation, legs, downgraded=True)
             found = found._replace(downgrade=asked_by if found.reservation is not None else None)
         if found.reservation is None:
             assert found.blocked_by is not None  # noqa: S101 - a downgraded call is let or blocked
@@ -169,13 +169,13 @@ class Budgeting:
         return RefusedFor(rate_limited(admission.refusal, model), allowed.admission)
 
     def _reserved(
-        self, situation: Situation, leg: Option, *, downgraded: bool = False
+        self, situation: Situation, legs: tuple[Option, ...], *, downgraded: bool = False
     ) -> Admission:
         return self.ledger.reserve(
             self._keys(situation),
-            self._amount(situation, leg),
+            self._amount(situation, legs[0]),
             self._clock.now_unix_ns(),
-            most=self._most(situation, leg),
+            most=self._most(situation, legs),
             downgraded=downgraded,
         )
 
@@ -197,14 +197,21 @@ class Budgeting:
             situation.amounts[key] = amount
         return amount
 
-    def _most(self, situation: Situation, leg: Priced) -> Amount | None:
-        """Say what a call can use at the most; None where no strict budget wants to know."""
+    def _most(self, situation: Situation, legs: Sequence[Priced]) -> Amount | None:
+        """Say what a call can use at the most, wherever it ends up.
+
+        None where no strict budget wants to know.
+        """
         if not situation.rulebook.has_strict_budget:
             return None
         # A token is a byte at the least, so that no prompt has more of them.
         entered = len(situation.own.body)
-        output = self._longest_output(situation, leg) or 0
-        return Amount(self._priced(leg, entered, output), entered + output)
+        outputs = [self._longest_output(situation, leg) or 0 for leg in legs]
+        costs = [
+            self._priced(leg, entered, output) for leg, output in zip(legs, outputs, strict=True)
+        ]
+        known = [cost for cost in costs if cost is not None]
+        return Amount(max(known, default=None), entered + max(outputs))
 
     def _longest_output(self, situation: Situation, leg: Priced) -> int | None:
         view = situation.view
@@ -213,11 +220,11 @@ class Budgeting:
         )
         return None if longest is None else longest * view.choices
 
-    def _unlimited(self, situation: Situation, leg: Priced) -> Budget | None:
+    def _unlimited(self, situation: Situation, legs: Sequence[Priced]) -> Budget | None:
         """Find a strict budget of a call for which nobody knows how long its answer may be."""
         if not situation.rulebook.has_strict_budget:
             return None
-        if self._longest_output(situation, leg) is not None:
+        if all(self._longest_output(situation, leg) is not None for leg in legs):
             return None
         return next(budget for budget in situation.rulebook.rules.budgets if budget.strict)
 

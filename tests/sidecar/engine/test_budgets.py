@@ -188,6 +188,25 @@ async def test_a_strict_budget_wants_to_know_how_long_an_answer_may_be(ruled):
     assert json.loads(refused.body)["error"]["code"] == "MAX_TOKENS_REQUIRED"
 
 
+async def test_a_strict_budget_holds_what_the_dearest_fallback_may_cost(ruled):
+    """The dearer model's longest answer does not fit, though the cheaper one's would."""
+    route = {
+        "name": "r",
+        "router": {"policy": "conditional", "candidates": [{"model": "gpt-4o-mini"}]},
+        "fallback": [{"model": "gpt-4o"}],
+    }
+    spec = {"budgets": [budget(maxCostUSD="0.0005", strict=True)], "routes": [route]}
+    async with ruled(spec) as carrying:
+        refused = await ask(carrying)
+        assert carrying.double.requests == []
+    async with ruled({**spec, "routes": [{**route, "fallback": []}]}) as carrying:
+        carrying.double.script(answer())
+        admitted = await ask(carrying)
+
+    assert refused.status == 429
+    assert admitted.status == 200
+
+
 async def test_each_task_has_its_own_budget(ruled):
     async with ruled({"budgets": [budget(per="task", maxTokens=250)]}) as carrying:
         carrying.double.script(*(answer() for _ in range(4)))
