@@ -149,8 +149,7 @@ class Timeouts(PolicyModel):
         connect: Of each attempt, until its connection stands.
         first_byte: Of each attempt, from the request's end to the answer's first byte.
         idle: Of each attempt, between two pieces of its answer.
-        total: Of the call, from its first attempt to the start of the answer that the agent
-            gets: no further attempt begins after it.
+        total: Of the call, all attempts and pauses, until the answer begins that the agent gets.
     """
 
     connect: Duration | None = None
