@@ -20,6 +20,9 @@ _AZURE_TAIL = re.compile(r".*/deployments/[^/]+(/.+)", re.IGNORECASE)
 _GEMINI_MODEL = re.compile(r"(/models/)([^/:]+)(:\w+/*)$", re.IGNORECASE)
 _BEDROCK_MODEL = re.compile(r"(/model/)([^/]+)(/[-\w]+/*)$", re.IGNORECASE)
 
+_MODEL_KEY = b'"model"'
+_TEXT_VALUE = re.compile(rb'\s*:\s*("[^"\\]*")')
+
 _MODEL_IN_PATH: Mapping[str, re.Pattern[str]] = {
     "gemini-generate": _GEMINI_MODEL,
     "bedrock-converse": _BEDROCK_MODEL,
@@ -68,13 +71,33 @@ def with_model(dialect: str, path: str, body: bytes, model: str) -> Rewritten | 
         return _with_model_in_path(in_path, path, body, model)
     if dialect.startswith("openai-") and _DEPLOYMENT.search(path):
         return _with_model_in_path(_DEPLOYMENT, path, body, model)
+    value = json.dumps(model).encode()
+    if (changed := _with_only_model(body, value, model)) is not None:
+        return Rewritten(path, changed)
     asked = parse_json(body)
     if not isinstance(asked, dict):
         return None
     try:
-        return Rewritten(path, with_member(body, b"model", json.dumps(model).encode()))
+        return Rewritten(path, with_member(body, b"model", value))
     except ValueError:  # a parser took it, and yet no object ends in it
         return None
+
+
+def _with_only_model(body: bytes, value: bytes, model: str) -> bytes | None:
+    """Change the model where the word stands once; None where that may be another's.
+
+    A parser tells whether it was the outermost object's: far quicker than to go through the text.
+    """
+    at = body.find(_MODEL_KEY)
+    after = at + len(_MODEL_KEY)
+    if at < 0 or body.find(_MODEL_KEY, after) >= 0:
+        return None
+    found = _TEXT_VALUE.match(body, after)
+    if found is None:
+        return None
+    changed = body[: found.start(1)] + value + body[found.end(1) :]
+    asked = parse_json(changed)
+    return changed if isinstance(asked, dict) and asked.get("model") == model else None
 
 
 def _with_model_in_path(

@@ -63,6 +63,26 @@ def test_a_body_without_members_can_not_ask_for_another_model(body):
     assert with_model("openai-chat", "/v1/chat/completions", body, "m") is None
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"x":{"model":"a"}}', b'{"x":{"model":"a"},"model":"m"}'),
+        (b'{"x":{"model":"a"},"model":"b"}', b'{"x":{"model":"a"},"model":"m"}'),
+        (b'{"model":"a","x":"model"}', b'{"model":"m","x":"model"}'),
+        (
+            b'{"x":"say \\"model\\": \\"a\\"","model":"b"}',
+            b'{"x":"say \\"model\\": \\"a\\"","model":"m"}',
+        ),
+        (b'{"model" : "a\\u0062"}', b'{"model" : "m"}'),
+        (b'{"model":null}', b'{"model":"m"}'),
+        (b"{}", b'{"model":"m"}'),
+    ],
+)
+def test_only_the_outermost_objects_model_is_changed(body, expected):
+    changed = with_model("openai-chat", "/v1/chat/completions", body, "m")
+    assert changed.body == expected
+
+
 @given(st.dictionaries(st.text(), st.integers() | st.text()), st.text(min_size=1, max_size=20))
 def test_what_asks_for_another_model_says_else_what_it_said(asked, model):
     body = json.dumps(asked).encode()
