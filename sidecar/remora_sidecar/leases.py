@@ -16,14 +16,14 @@ import grpc
 from remora.clock import Clock
 from remora.errors import RemoraError
 from remora_proto.v1 import tasks_pb2_grpc as pb_grpc
+from remora_sidecar.grpc_peer import Target, explained
 from remora_sidecar.lease_wire import grants_of, request_of
+from remora_sidecar.pauses import GrowingPause, Sleep, first_of
 from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.book import Wanted
 from remora_sidecar.policy.budget_verdict import BudgetKeys
 from remora_sidecar.policy.ledger import Ledger
 from remora_sidecar.policy.shares import Share, Shares
-from remora_sidecar.spool.delivery import Sleep, first_of
-from remora_sidecar.spool.reporter import Target
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +35,12 @@ SHORT_S = 1.0
 """How long nobody asks again for more than was granted."""
 
 _ANSWER_S = 5.0
-_PAUSE_FIRST_S = 0.2
-_PAUSE_MOST_S = 30.0
 _AT_ONCE = 1_000
 _GRAIN_S = 0.01
 
 _MEANINGS = {
-    grpc.StatusCode.UNAUTHENTICATED: "it does not know this sidecar's token",
     grpc.StatusCode.PERMISSION_DENIED: "this sidecar may not ask it for budgets",
     grpc.StatusCode.UNIMPLEMENTED: "it keeps no budgets: another program, or another version",
-    grpc.StatusCode.UNAVAILABLE: "it can't be reached",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "it does not answer",
 }
 
 
@@ -81,12 +76,11 @@ class Leases:
         self._target = target
         self._clock = clock
         self._sleep = sleep
-        self._jitter = jitter
         self._shares = Shares(new_id)
         self._closing = False
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause = GrowingPause(jitter)
         ledger.lease_clock = clock.monotonic_s
 
     async def ready(
@@ -135,11 +129,10 @@ class Leases:
             try:
                 await self._converse()
             except grpc.aio.AioRpcError as error:
-                meaning = _MEANINGS.get(error.code(), error.code().name)
-                self._failed(f"{meaning} ({error.details()})" if error.details() else meaning)
+                self._failed(explained(error, _MEANINGS))
             except (OSError, RemoraError) as error:
                 self._failed(str(error))
-            await self._pause()
+            await self._sleep(self._next_pause.next_s())
 
     async def _converse(self) -> None:
         async with self._target.aio_channel() as channel:
@@ -164,7 +157,7 @@ class Leases:
         if self.problem:
             logger.warning("shared budgets are kept with %s again", self._target.address)
         self.problem = ""
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause.begin_anew()
 
     async def _ask(self, stub: "pb_grpc.TaskServiceAsyncStub", shares: Sequence[Share]) -> None:
         asked_s = self._clock.monotonic_s()
@@ -179,9 +172,3 @@ class Leases:
         if problem != self.problem:
             logger.warning("%s; shared budgets are counted as their onUnreachable says", problem)
         self.problem = problem
-
-    async def _pause(self) -> None:
-        """Wait before the next try: half the pause, and a random part of the other half."""
-        pause_s = self._pause_s * (1 + self._jitter()) / 2
-        self._pause_s = min(self._pause_s * 2, _PAUSE_MOST_S)
-        await self._sleep(pause_s)

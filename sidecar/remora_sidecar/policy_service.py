@@ -8,7 +8,7 @@ it, and while the operator is away the last good policy goes on.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,37 +17,20 @@ import grpc
 from remora.errors import ConfigError, RemoraError
 from remora_proto.v1 import policy_pb2 as pb
 from remora_proto.v1 import policy_pb2_grpc as pb_grpc
+from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
+from remora_sidecar.pauses import GrowingPause, Sleep
 
 logger = logging.getLogger(__name__)
 
-type Sleep = Callable[[float], Awaitable[None]]
 type Call = grpc.aio.StreamStreamCall[pb.WatchPolicyRequest, pb.WatchPolicyResponse]
 
-_PAUSE_FIRST_S = 0.2
-_PAUSE_MOST_S = 30.0
 _LISTEN_S = 1.0
 """Before the greeting, where the last stream ended in it without saying why."""
 
-_WRITE_FAILED = "Internal error from Core"
 _MEANINGS = {
-    grpc.StatusCode.UNAUTHENTICATED: "it does not know this sidecar's token",
     grpc.StatusCode.PERMISSION_DENIED: "this sidecar may not ask it",
     grpc.StatusCode.UNIMPLEMENTED: "it has no policies: another program, or another version",
-    grpc.StatusCode.UNAVAILABLE: "it can't be reached",
 }
-
-
-class Target(Protocol):
-    """Where the operator is: `remora.client.target.AggregatorTarget` speaks to both."""
-
-    @property
-    def address(self) -> str:
-        """Host and port, as people know it."""
-        ...
-
-    def aio_channel(self) -> grpc.aio.Channel:
-        """A new channel, with the credentials as they are now."""
-        ...
 
 
 class Taker(Protocol):
@@ -114,8 +97,7 @@ class PolicyWatch:
         self._target = target
         self._hints = hints
         self._sleep = sleep
-        self._jitter = jitter
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause = GrowingPause(jitter)
         self._listen_first = False
 
     @property
@@ -130,13 +112,13 @@ class PolicyWatch:
                 await self._stream(taker)
                 self._failed("it ended the stream")
             except grpc.aio.AioRpcError as error:
-                self._listen_first = _is_reason_lost(error)
-                self._failed(_explained(error))
+                self._listen_first = is_reason_lost(error)
+                self._failed(explained(error, _MEANINGS))
             except (OSError, RemoraError) as error:
                 self._failed(str(error))
             finally:
                 self.connected = False
-            await self._pause()
+            await self._sleep(self._next_pause.next_s())
 
     async def _stream(self, taker: Taker) -> None:
         async with self._target.aio_channel() as channel:
@@ -169,7 +151,7 @@ class PolicyWatch:
         self.connected = True
         self.problem = ""
         self.operator_version = version or self.operator_version
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause.begin_anew()
 
     async def _outcome(
         self, response: pb.WatchPolicyResponse, taker: Taker
@@ -201,12 +183,6 @@ class PolicyWatch:
             logger.warning("%s; the last good one stays", problem)
         self.problem = problem
 
-    async def _pause(self) -> None:
-        """Wait before the next try: half the pause, and a random part of the other half."""
-        pause_s = self._pause_s * (1 + self._jitter()) / 2
-        self._pause_s = min(self._pause_s * 2, _PAUSE_MOST_S)
-        await self._sleep(pause_s)
-
 
 async def _write(call: Call, request: pb.WatchPolicyRequest) -> None:
     """Send, unless the stream is over: the next read then says why."""
@@ -220,18 +196,3 @@ def _refusal(version: str, error: ConfigError) -> pb.WatchPolicyRequest.Refused:
         for problem in error.problems
     ]
     return pb.WatchPolicyRequest.Refused(version=version, problems=problems)
-
-
-def _is_reason_lost(error: grpc.aio.AioRpcError) -> bool:
-    """Tell whether grpc.aio put a failed write's status over the operator's own.
-
-    It does where the stream was refused while the greeting was written (grpc issue 36066).
-    """
-    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _WRITE_FAILED
-
-
-def _explained(error: grpc.aio.AioRpcError) -> str:
-    if _is_reason_lost(error):
-        return "it ended the stream"
-    meaning = _MEANINGS.get(error.code(), error.code().name)
-    return f"{meaning} ({error.details()})" if error.details() else meaning

@@ -14,7 +14,7 @@ from remora.errors import RemoraError
 from remora.policy.condition_fields import MEMBERS, NOW, PACKAGE, type_pool
 from remora.policy.condition_limits import Reading
 from remora.policy.condition_wording import describe_compile_problem, describe_failure
-from remora.policy.routing import MAX_CONDITION_CHARACTERS
+from remora.policy.model import MAX_CONDITION_CHARACTERS
 
 if TYPE_CHECKING:
     from cel_expr_python import cel

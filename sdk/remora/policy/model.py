@@ -52,6 +52,9 @@ Globs = Annotated[tuple[Glob, ...], Field(max_length=MAX_GLOBS)]
 
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S+$")]
 
+MAX_CONDITION_CHARACTERS = 4096
+"""Bound of a CEL expression: conditions run in the path of calls and can't be interrupted."""
+
 
 class PolicyModel(BaseModel):
     """Base of all models: immutable, camelCase in documents, no field that it does not know."""

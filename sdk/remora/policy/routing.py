@@ -4,7 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictInt, field_validator, model_validator
 
-from remora.policy.model import Globs, ModelName, PolicyModel, ResourceName, RuleName
+from remora.policy.model import (
+    MAX_CONDITION_CHARACTERS,
+    Globs,
+    ModelName,
+    PolicyModel,
+    ResourceName,
+    RuleName,
+)
 from remora.policy.quantities import Duration
 
 RouterPolicy = Literal[
@@ -24,9 +31,6 @@ Operation = Annotated[str, Field(pattern=r"^[a-z][a-z_]*$", max_length=64)]
 
 PROMPT_OPERATIONS = frozenset({"chat", "text_completion", "generate_content"})
 """Those that answer a prompt: what a route takes that names no operation."""
-
-MAX_CONDITION_CHARACTERS = 4096
-"""Bound of a CEL expression: conditions run in the path of calls and can't be interrupted."""
 
 
 def _positive(value: Duration | None) -> Duration | None:

@@ -1,7 +1,5 @@
 """Secrets of the cache: one tells credentials apart, the other seals what leaves the pod."""
 
-import re
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,12 +7,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from remora.errors import ConfigError, Problem
-from remora_sidecar.atomic_file import write_atomically
+from remora_sidecar.installation_secret import installation_secret
 
 SECRET_FILE = "cache-secret"  # noqa: S105 - a file's name
 MIN_KEY_BYTES = 32
 _BYTES = 32
-_FORM = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +58,7 @@ def local_secrets(data_dir: Path) -> CacheSecrets:
     Raises:
         OSError: It can't be read or made.
     """
-    path = data_dir / SECRET_FILE
-    try:
-        text = path.read_text("ascii", errors="replace").strip()
-    except FileNotFoundError:
-        text = ""
-    if _FORM.fullmatch(text) is None:
-        text = secrets.token_hex(_BYTES)
-        write_atomically(path, f"{text}\n".encode(), mode=0o600)
-    return derive(bytes.fromhex(text))
+    return derive(installation_secret(data_dir / SECRET_FILE))
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

@@ -5,7 +5,6 @@ and when a record may be forgotten; it knows nothing of channels, tokens or reco
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,10 +13,10 @@ import grpc
 from remora.clock import Clock
 from remora.errors import Unavailable
 from remora_proto.v1 import records_pb2 as pb
+from remora_sidecar.pauses import Sleep, first_of
 from remora_sidecar.spool.row import Spooled
 from remora_sidecar.spool.spool import Spool
 
-type Sleep = Callable[[float], Awaitable[None]]
 type ReportCall = grpc.aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse]
 
 
@@ -180,17 +179,6 @@ class Delivery:
             silent_s = self._clock.monotonic_s() - self._heard_s
             if self._unacknowledged and silent_s >= self._limits.answer_s:
                 raise NoAnswer(f"no answer for {silent_s:.0f} s")
-
-
-async def first_of(*waits: Awaitable[object]) -> None:
-    """Wait until one of them is over; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _request(batch: list[Spooled]) -> pb.ReportRequest:

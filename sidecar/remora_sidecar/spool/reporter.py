@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import grpc
 
@@ -17,36 +16,20 @@ from remora.clock import Clock
 from remora.errors import RemoraError
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
-from remora_sidecar.spool.delivery import Delivery, DeliveryLimits, Sleep, first_of
+from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
+from remora_sidecar.pauses import GrowingPause, Sleep, first_of
+from remora_sidecar.spool.delivery import Delivery, DeliveryLimits
 from remora_sidecar.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-_PAUSE_FIRST_S = 0.2
-_PAUSE_MOST_S = 30.0
 _HURRIED_PAUSE_S = 0.2
 """Between tries while someone waits in `Reporter.flush`."""
 
-_WRITE_FAILED = "Internal error from Core"
 _MEANINGS = {
-    grpc.StatusCode.UNAUTHENTICATED: "it does not know this sidecar's token",
     grpc.StatusCode.PERMISSION_DENIED: "this sidecar may not report to it",
     grpc.StatusCode.UNIMPLEMENTED: "it takes no reports: another program, or another version",
-    grpc.StatusCode.UNAVAILABLE: "it can't be reached",
 }
-
-
-class Target(Protocol):
-    """Where the aggregator is: `remora.client.target.AggregatorTarget`."""
-
-    @property
-    def address(self) -> str:
-        """Host and port, as people know it."""
-        ...
-
-    def aio_channel(self) -> grpc.aio.Channel:
-        """A new channel, with the credentials as they are now."""
-        ...
 
 
 class Reporter:
@@ -93,10 +76,9 @@ class Reporter:
         self._clock = clock
         self._limits = limits or DeliveryLimits()
         self._sleep = sleep
-        self._jitter = jitter
         self._hurry = asyncio.Event()
         self._moved = asyncio.Event()
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause = GrowingPause(jitter)
         self._listen_first = False
 
     async def run(self) -> None:
@@ -106,8 +88,8 @@ class Reporter:
                 await self._stream()
                 self._failed("it ended the stream")
             except grpc.aio.AioRpcError as error:
-                self._listen_first = _is_reason_lost(error)
-                self._failed(_explained(error))
+                self._listen_first = is_reason_lost(error)
+                self._failed(explained(error, _MEANINGS))
             except (OSError, RemoraError) as error:
                 self._failed(str(error))
             finally:
@@ -142,7 +124,7 @@ class Reporter:
         self.connected = True
         self.problem = ""
         self.aggregator_version = version or self.aggregator_version
-        self._pause_s = _PAUSE_FIRST_S
+        self._next_pause.begin_anew()
 
     def delivered(self, records: int) -> None:
         """So many more records are the aggregator's."""
@@ -173,25 +155,8 @@ class Reporter:
         self.problem = problem
 
     async def _pause(self) -> None:
-        """Wait before the next try: half the pause, and a random part of the other half."""
-        pause_s = self._pause_s * (1 + self._jitter()) / 2
-        self._pause_s = min(self._pause_s * 2, _PAUSE_MOST_S)
+        pause_s = self._next_pause.next_s()
         if self._hurry.is_set():
             await self._sleep(min(pause_s, _HURRIED_PAUSE_S))
         else:
             await first_of(self._hurry.wait(), self._sleep(pause_s))
-
-
-def _is_reason_lost(error: grpc.aio.AioRpcError) -> bool:
-    """Tell whether grpc.aio put a failed write's status over the aggregator's own.
-
-    It does where the stream was refused while the greeting was written (grpc issue 36066).
-    """
-    return error.code() is grpc.StatusCode.INTERNAL and error.details() == _WRITE_FAILED
-
-
-def _explained(error: grpc.aio.AioRpcError) -> str:
-    if _is_reason_lost(error):
-        return "it ended the stream"
-    meaning = _MEANINGS.get(error.code(), error.code().name)
-    return f"{meaning} ({error.details()})" if error.details() else meaning
