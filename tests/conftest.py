@@ -6,9 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from remora.testing.network import Network, simulated_network, why_not
 from remora.testing.transcripts import Transcript, find_corpus, load_transcripts
+
+# How long drawing or trying an example takes says how busy the machine is, and nothing else.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

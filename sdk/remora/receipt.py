@@ -3,17 +3,17 @@
 What happened afterwards (attempts, cost, cache) stands in the record itself.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateReceipt:
+class CandidateReceipt(NamedTuple):
     """A provider's model that the call might have gone to.
 
     Attributes:
         score: What its router went by: a share, a price in USD or seconds; None if by nothing.
-        est_cost_usd: What the call was likely to cost there; None if unknown or not asked for.
+        est_cost_usd: What the call was likely to cost there: by its estimate, if a router or a
+            budget made one, else by the tokens that it then used. None if unknown.
         filtered_out_by: One word for why it could not be taken; empty if it could.
     """
 
@@ -24,8 +24,7 @@ class CandidateReceipt:
     filtered_out_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetReceipt:
+class BudgetReceipt(NamedTuple):
     """What a budget said.
 
     Attributes:
@@ -45,8 +44,7 @@ class BudgetReceipt:
     resets_unix_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Why a call went where it went, or nowhere.
 
     Attributes:

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
+from remora.wire_money import usd_of
 from remora_proto.v1 import records_pb2 as pb
 
 
@@ -95,4 +96,4 @@ def _text(usd: Decimal | None) -> str:
 
 
 def _decimal(text: str) -> Decimal | None:
-    return Decimal(text) if text else None
+    return usd_of(text) if text else None

@@ -1,7 +1,7 @@
 """Records to and from the wire form of ``remora.v1``."""
 
 from dataclasses import fields
-from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from remora.receipt_wire import fill_receipt, receipt_of
@@ -18,6 +18,7 @@ from remora.records import (
     StoredRecord,
     Usage,
 )
+from remora.wire_money import usd_of
 from remora_proto.v1 import records_pb2 as pb
 
 _PLAIN = tuple(
@@ -31,16 +32,23 @@ _PLAIN = tuple(
     }
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")
+_figures_of = attrgetter(*_USAGE_FIGURES)
 
 
 def _fill_attribution(message: pb.Attribution, attribution: Attribution) -> None:
     message.session_id = attribution.session_id
-    message.data_id = attribution.data_id
-    message.combo_id = attribution.combo_id
-    message.agent_id = attribution.agent_id
-    message.task_id = attribution.task_id
     message.trace_id = attribution.trace_id
-    message.parent_span_id = attribution.parent_span_id
+    # What is empty is not written: to look is quicker than to set.
+    if attribution.data_id:
+        message.data_id = attribution.data_id
+    if attribution.combo_id:
+        message.combo_id = attribution.combo_id
+    if attribution.agent_id:
+        message.agent_id = attribution.agent_id
+    if attribution.task_id:
+        message.task_id = attribution.task_id
+    if attribution.parent_span_id:
+        message.parent_span_id = attribution.parent_span_id
 
 
 def _fill_origin(message: pb.Origin, origin: Origin) -> None:
@@ -50,6 +58,8 @@ def _fill_origin(message: pb.Origin, origin: Origin) -> None:
     message.sidecar_version = origin.sidecar_version
     message.mode = origin.mode
     message.original_destination = origin.original_destination
+    if origin.labels:
+        message.labels.update(origin.labels)
 
 
 def _fill_error(message: pb.CallError, error: CallError) -> None:
@@ -61,8 +71,8 @@ def _fill_error(message: pb.CallError, error: CallError) -> None:
 def _fill_usage(message: pb.Usage, usage: Usage) -> None:
     message.estimated = usage.estimated
     message.SetInParent()
-    for name in _USAGE_FIGURES:
-        if (figure := getattr(usage, name)) is not None:
+    for name, figure in zip(_USAGE_FIGURES, _figures_of(usage), strict=True):
+        if figure is not None:
             setattr(message, name, figure)
 
 
@@ -223,9 +233,9 @@ def _attempt(message: pb.Attempt) -> Attempt:
 
 def _cost(message: pb.Cost) -> Cost:
     return Cost(
-        total_usd=Decimal(message.total_usd),
-        input_usd=Decimal(message.input_usd or "0"),
-        output_usd=Decimal(message.output_usd or "0"),
+        total_usd=usd_of(message.total_usd),
+        input_usd=usd_of(message.input_usd or "0"),
+        output_usd=usd_of(message.output_usd or "0"),
         price_source=message.price_source,
         price_date=message.price_date,
     )
@@ -238,7 +248,7 @@ def _verdict(message: pb.CacheVerdict) -> CacheVerdict:
         reason=message.reason,
         age_s=message.age_s if message.HasField("age_s") else None,
         original_latency_s=latency if message.HasField("original_latency_s") else None,
-        saved_usd=Decimal(message.saved_usd) if message.saved_usd else None,
+        saved_usd=usd_of(message.saved_usd) if message.saved_usd else None,
     )
 
 
@@ -248,6 +258,13 @@ def _body(message: pb.Body) -> Body:
         original_bytes=message.original_bytes,
         truncated=message.truncated,
         content_type=message.content_type,
+    )
+
+
+def _origin(message: pb.Origin) -> Origin:
+    return Origin(
+        **{name: getattr(message, name) for name in Origin.__slots__ if name != "labels"},
+        labels=dict(message.labels),
     )
 
 
@@ -265,7 +282,7 @@ def from_message(message: pb.CallRecord) -> CallRecord:
         attribution=Attribution(
             **{name: getattr(message.attribution, name) for name in Attribution.__slots__}
         ),
-        origin=Origin(**{name: getattr(message.origin, name) for name in Origin.__slots__}),
+        origin=_origin(message.origin),
         end_reason=_end_reason(message.end_reason),
         error=_error(message.error) if message.HasField("error") else None,
         tool_names=tuple(message.tool_names),

@@ -4,10 +4,12 @@ A superset of the tracker's ``CallRecord``. Plain frozen values; `remora.record_
 turns them into the wire form and back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from remora.frozen import quickly_made
 from remora.receipt import Receipt
 
 PARSE_FAILED_MODEL = "<parse-failed>"
@@ -26,6 +28,7 @@ class EndReason(Enum):
     STOPPED = 6
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a call used, as the provider stated it; None where it stated nothing.
@@ -65,6 +68,7 @@ class Usage:
     estimated: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What a call cost in USD, by which price list."""
@@ -84,6 +88,7 @@ class CallError:
     message: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CacheVerdict:
     """What the cache made of a call.
@@ -103,6 +108,7 @@ class CacheVerdict:
     saved_usd: Decimal | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of a call against one provider and model.
@@ -133,6 +139,7 @@ class Body:
     content_type: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """Which session, task and trace a call belongs to; empty where not said."""
@@ -148,7 +155,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a call was made, as the sidecar knows it."""
+    """Where a call was made, as the sidecar knows it; ``labels`` are the pod's."""
 
     pod_name: str = ""
     workload: str = ""
@@ -156,8 +163,10 @@ class Origin:
     sidecar_version: str = ""
     mode: str = ""
     original_destination: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """The durable fact about one call.

@@ -18,15 +18,19 @@ from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
 from remora.policy import redirect_ports
-from remora.records import Origin
+from remora.records import CallRecord, Origin
 from remora.tasks import TaskOwner
+from remora.telemetry.opening import open_export
+from remora.telemetry.record_form import OWN_CALLS
 from remora_sidecar.addresses_file import Addresses, write_addresses
 from remora_sidecar.budget_keeping import BudgetKeeping
 from remora_sidecar.cache.file import LIMIT_BYTES
-from remora_sidecar.cache.opening import CacheSettings, open_cache
+from remora_sidecar.cache.opening import CacheSettings, open_cache, tell_if_unshared
+from remora_sidecar.certification import Certification
 from remora_sidecar.control.api import control_app
 from remora_sidecar.control.metrics import (
     watch_cache,
+    watch_certificate,
     watch_export,
     watch_policy,
     watch_spool,
@@ -47,11 +51,9 @@ from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.server import EngineServer
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.upstream import Upstream, upstream_context
-from remora_sidecar.interceptor.authority import CertificateAuthority, LocalAuthority
-from remora_sidecar.interceptor.constraints import may_sign
+from remora_sidecar.interceptor.authority import CertificateAuthority
 from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
-from remora_sidecar.interceptor.trust_files import write_trust_files
 from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
 from remora_sidecar.policy import CachePolicy, PolicySnapshot
@@ -63,10 +65,10 @@ from remora_sidecar.settings import SidecarSettings, format_address
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
 from remora_sidecar.steering_opening import open_steering
-from remora_sidecar.telemetry.opening import open_export
+from remora_sidecar.task_watch import TaskWatch
 
 if TYPE_CHECKING:
-    from remora_sidecar.telemetry.export import TelemetryExport
+    from remora.telemetry.export import TelemetryExport
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +95,9 @@ class Sidecar:
     reporter: Reporter | None
     engine: EngineServer
     interceptor: Interceptor
-    export: "TelemetryExport | None"
+    export: "TelemetryExport[CallRecord] | None"
     live: LivePolicy
+    certification: Certification
     budgets: BudgetKeeping
     proxy: Address = ("", 0)
     control: Address = ("", 0)
@@ -106,10 +109,12 @@ class Sidecar:
         """Put a changed policy in force; what was added at run time stays, where it may."""
         parts = self.parts
         await _ready_to_sign(policy)
+        await self.certification.cover(policy)
         parts.policy = carried_over(parts.policy, policy)
         parts.steering.apply(policy.rulebook.rules)
         parts.prices.use_own(own_prices(policy.effective.providers))
         if policy.cache is not None and parts.caching is not None:
+            tell_if_unshared(parts.caching.levels, policy.cache.scope)
             await parts.caching.levels.resize(policy.cache.max_bytes)
 
     @property
@@ -127,6 +132,7 @@ class Sidecar:
         """Tell whether agents are served, and what is degraded."""
         problems = [self.spool.problem] if self.spool.problem else []
         problems.extend(self.live.problems)
+        problems.extend(self.certification.problems)
         problems.extend(self.budgets.problems)
         figures: dict[str, str | int | bool] = {
             "version": __version__,
@@ -137,6 +143,7 @@ class Sidecar:
         if self.reporter is not None:
             figures["aggregator_connected"] = self.reporter.connected
             figures["aggregator_version"] = self.reporter.aggregator_version
+            figures["tasks_watched"] = self.parts.task_gate.is_watched
             if not self.reporter.connected and self.reporter.problem:
                 problems.append(f"records wait in the spool: {self.reporter.problem}")
         return Health(ready=self.ready, problems=tuple(problems), figures=figures)
@@ -158,16 +165,24 @@ async def running_sidecar(
         policy_tasks = TaskOwner("policy")
         stack.push_async_callback(policy_tasks.aclose)
         first = policy or live.at_start()
-        metrics, entrance = EngineMetrics(), _Entrance(live)
+        certification = Certification.open(settings, data, clock)
+        metrics, entrance = EngineMetrics(), _Entrance(live, certification)
         watch_policy(metrics.registry, live)
+        if certification.client is not None:
+            watch_certificate(metrics.registry, certification.client)
         status = status_app(entrance.health, metrics.registry)
         at = await _serve(stack, status, settings.status_listen, "REMORA_STATUS_LISTEN")
+        certification.start(policy_tasks)
         if policy is None:
             policy_tasks.spawn(live.run(), name="changes")
         first = first or await live.first()
-        sidecar = await _build(stack, settings, data, live, first, metrics, clock)
+        authority = await certification.authority(policy_tasks)
+        sidecar = await _build(
+            stack, settings, data, live, first, metrics, clock, certification, authority
+        )
         sidecar.status = at
         await _ready_to_sign(first)
+        await certification.cover(first)
         await live.attach(sidecar.apply, first)
         await _listen(stack, sidecar)
         tasks = TaskOwner("sidecar")
@@ -176,6 +191,8 @@ async def running_sidecar(
         if sidecar.reporter is not None:
             tasks.spawn(sidecar.reporter.run(), name="reporter")
         sidecar.budgets.start(tasks)
+        if (target := _aggregator(settings)) is not None:
+            tasks.spawn(TaskWatch(target, sidecar.parts.task_gate).run(), name="task watch")
         if sidecar.export is not None:
             sidecar.export.start()
         write_addresses(sidecar.data.path, sidecar.addresses)
@@ -204,14 +221,16 @@ def load_policy(settings: SidecarSettings) -> PolicySnapshot:
 class _Entrance:
     """What the status listener says of a sidecar, and while there is none to ask."""
 
-    def __init__(self, live: LivePolicy) -> None:
+    def __init__(self, live: LivePolicy, certification: Certification) -> None:
         self.sidecar: Sidecar | None = None
         self._live = live
+        self._certification = certification
 
     def health(self) -> Health:
         if self.sidecar is not None:
             return self.sidecar.health()
-        return Health(False, self._live.problems, {"version": __version__})
+        problems = (*self._live.problems, *self._certification.problems)
+        return Health(False, problems, {"version": __version__})
 
 
 async def _build(
@@ -222,10 +241,10 @@ async def _build(
     policy: PolicySnapshot,
     metrics: EngineMetrics,
     clock: Clock,
+    certification: Certification,
+    authority: CertificateAuthority,
 ) -> Sidecar:
     context = upstream_context(settings.upstream_ca)
-    authority = LocalAuthority.open(data.path, clock)
-    write_trust_files(settings.trust_folder, authority.root_pem, clock, data_dir=data.path)
     spool = Spool.open(data.path / "spool.db", limit_bytes=settings.spool_bytes, clock=clock)
     stack.callback(spool.close)
     upstream = Upstream(context=context, connect_to=settings.connect_to)
@@ -237,6 +256,7 @@ async def _build(
     stack.callback(recorder.write_down)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     parts.redaction_salt = local_salt(data.path)
+    stack.callback(parts.redaction_worker.shutdown, wait=False, cancel_futures=True)
     parts.caching = _caching(settings, policy.cache, data, clock)
     watch_cache(metrics.registry, parts.caching.levels)
     stack.push_async_callback(parts.caching.levels.aclose)
@@ -248,6 +268,8 @@ async def _build(
         parts.steering.budgeting.ledger, data, _aggregator(settings), clock
     )
     parts.steering.budgeting.leases = budgets.leases
+    if budgets.leases is not None:
+        budgets.leases.task_heard = parts.task_gate.take
     return Sidecar(
         settings,
         data,
@@ -259,6 +281,7 @@ async def _build(
         interceptor,
         export,
         live,
+        certification,
         budgets,
     )
 
@@ -288,6 +311,7 @@ def _parts(
             workload=settings.workload,
             node=settings.node,
             sidecar_version=__version__,
+            labels=settings.labels,
         ),
         dial_guard=_dial_guard(settings, policy),
         held_body_bytes=settings.held_body_bytes,
@@ -298,7 +322,7 @@ def _parts(
 
 def _export(
     settings: SidecarSettings, data: DataDirectory, metrics: EngineMetrics, clock: Clock
-) -> "TelemetryExport | None":
+) -> "TelemetryExport[CallRecord] | None":
     resource = {
         "service.name": "remora-sidecar",
         "service.version": __version__,
@@ -307,7 +331,7 @@ def _export(
         "k8s.pod.uid": settings.pod_uid,
         "k8s.node.name": settings.node,
     }
-    export = open_export(resource, metrics.registry.collect, clock)
+    export = open_export(OWN_CALLS, resource, metrics.registry.collect, clock)
     if export is not None:
         watch_export(metrics.registry, export.dropped)
     return export
@@ -322,9 +346,9 @@ def _caching(
         url=settings.cache_url.get_secret_value() if settings.cache_url is not None else "",
         key_file=settings.cache_key_file,
         namespace=settings.namespace,
-        shares=policy is not None and policy.scope == "namespace",
     )
     levels, secrets = open_cache(wanted, data.path, clock)
+    tell_if_unshared(levels, policy.scope if policy is not None else "")
     return Caching(levels, namespace=settings.namespace, secret=secrets.fingerprints, clock=clock)
 
 
@@ -422,7 +446,7 @@ def _providers(sidecar: Sidecar) -> Providers:
     return Providers(
         policy=lambda: sidecar.parts.policy,
         replace=replace,
-        may_sign=lambda host: may_sign(sidecar.authority, host),
+        may_sign=sidecar.authority.may_sign,
     )
 
 

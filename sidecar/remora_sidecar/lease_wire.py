@@ -5,9 +5,9 @@ from decimal import Decimal, InvalidOperation
 
 from remora.errors import Unavailable
 from remora_proto.v1 import tasks_pb2 as pb
+from remora_sidecar.policy.account import Holding
 from remora_sidecar.policy.amounts import picousd_of, usd_of
 from remora_sidecar.policy.book import Book
-from remora_sidecar.policy.budget_page import Holding
 from remora_sidecar.policy.shares import Grant, ShareAsk
 
 _PER = {
@@ -18,9 +18,9 @@ _PER = {
 }
 
 
-def request_of(asks: Sequence[ShareAsk]) -> pb.LeaseRequest:
-    """Write asks."""
-    return pb.LeaseRequest(asks=[_ask(ask) for ask in asks])
+def request_of(asks: Sequence[ShareAsk], number: int = 0) -> pb.LeaseRequest:
+    """Write asks; the number tells requests that overtook each other apart (0: they can't)."""
+    return pb.LeaseRequest(asks=[_ask(ask) for ask in asks], number=number)
 
 
 def _ask(ask: ShareAsk) -> pb.LeaseRequest.Ask:
@@ -37,6 +37,7 @@ def _ask(ask: ShareAsk) -> pb.LeaseRequest.Ask:
         limit=_amount(limit, book),
         spent=_amount(ask.spent, book),
         wanted=_amount(ask.wanted, book),
+        needed=_amount(ask.needed, book),
     )
 
 

@@ -16,6 +16,7 @@ import grpc
 from remora.clock import Clock
 from remora.errors import RemoraError
 from remora_proto.v1 import tasks_pb2_grpc as pb_grpc
+from remora_sidecar.engine.task_gate import TaskHold
 from remora_sidecar.grpc_peer import Target, explained
 from remora_sidecar.lease_wire import grants_of, request_of
 from remora_sidecar.pauses import GrowingPause, Sleep, first_of
@@ -24,6 +25,7 @@ from remora_sidecar.policy.book import Wanted
 from remora_sidecar.policy.budget_verdict import BudgetKeys
 from remora_sidecar.policy.ledger import Ledger
 from remora_sidecar.policy.shares import Share, Shares
+from remora_sidecar.task_watch import hold_of_grant
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Leases:
 
     Attributes:
         problem: Why shared budgets are counted by this pod alone; empty if they are not.
+        task_heard: Told what the aggregator says of a task whose budget was asked for.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class Leases:
             new_id: Makes the ids of leases.
         """
         self.problem = ""
+        self.task_heard: Callable[[TaskHold], None] = lambda hold: None
+        self._requests = 0
         self._ledger = ledger
         self._target = target
         self._clock = clock
@@ -162,10 +167,14 @@ class Leases:
     async def _ask(self, stub: "pb_grpc.TaskServiceAsyncStub", shares: Sequence[Share]) -> None:
         asked_s = self._clock.monotonic_s()
         asks = [share.ask(asked_s, closing=self._closing) for share in shares]
-        response = await stub.Lease(request_of(asks), timeout=_ANSWER_S)
+        self._requests += 1
+        response = await stub.Lease(request_of(asks, self._requests), timeout=_ANSWER_S)
         for share, ask, grant in zip(shares, asks, grants_of(response, asks), strict=True):
             if share.take(ask, grant, asked_s):
                 self._ledger.revision += 1
+        for ask, answer in zip(asks, response.grants, strict=True):
+            if (hold := hold_of_grant(ask.account.key, answer)) is not None:
+                self.task_heard(hold)
 
     def _failed(self, why: str) -> None:
         problem = f"the aggregator at {self._target.address} leases no budgets: {why}"

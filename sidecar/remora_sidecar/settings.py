@@ -179,8 +179,8 @@ class SidecarSettings(BaseSettings):
     operator: Annotated[str, AfterValidator(check_address)] | None = Field(
         default=None,
         description=(
-            "`host:port` or `unix:/path` of the operator, which sends the policy; "
-            "not beside `REMORA_POLICY`."
+            "`host:port` or `unix:/path` of the operator, which sends the policy and signs the "
+            "certificates; not beside `REMORA_POLICY`."
         ),
     )
     operator_token_file: ExistingFile | None = Field(

@@ -118,7 +118,9 @@ records = st.builds(
     **dict.fromkeys(("stream", "cached", "opaque"), st.booleans()),
     started_unix_ns=big,
     attribution=st.builds(Attribution, **texts_of(Attribution)),
-    origin=st.builds(Origin, **texts_of(Origin)),
+    origin=st.builds(
+        Origin, **texts_of(Origin) | {"labels": st.dictionaries(text, text, max_size=3)}
+    ),
     status_code=small,
     revision=small,
     end_reason=st.sampled_from(EndReason),

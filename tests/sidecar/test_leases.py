@@ -13,7 +13,7 @@ from remora.testing.clock import ManualClock
 from remora.testing.lease_server import LeaseServer
 from remora_proto.v1 import tasks_pb2_grpc as pb_grpc
 from remora_sidecar.leases import RENEW_EVERY_S, WAIT_S, Leases
-from remora_sidecar.policy.accounts import live_lease
+from remora_sidecar.policy.account import live_lease
 from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.budget_verdict import BudgetKeys
 from remora_sidecar.policy.ledger import Ledger

@@ -73,7 +73,7 @@ def test_what_a_plain_start_needs_is_imported_before_it_begins(modules):
 
 
 def test_a_sidecar_that_exports_nothing_loads_nothing_of_the_export(modules):
-    assert "remora_sidecar.telemetry.settings" not in modules["before"] | modules["later"]
+    assert "remora.telemetry.settings" not in modules["before"] | modules["later"]
 
 
 def test_a_cache_in_memory_and_on_disk_loads_no_redis(tmp_path):

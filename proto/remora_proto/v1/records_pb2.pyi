@@ -94,6 +94,18 @@ class _UsageDimensionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageD
     USAGE_DIMENSION_TASK: _UsageDimension.ValueType  # 7
     USAGE_DIMENSION_NAMESPACE: _UsageDimension.ValueType  # 8
     USAGE_DIMENSION_OPERATION: _UsageDimension.ValueType  # 9
+    USAGE_DIMENSION_DIALECT: _UsageDimension.ValueType  # 10
+    USAGE_DIMENSION_WORKLOAD: _UsageDimension.ValueType  # 11
+    USAGE_DIMENSION_POD: _UsageDimension.ValueType  # 12
+    USAGE_DIMENSION_REQUESTED_MODEL: _UsageDimension.ValueType  # 13
+    USAGE_DIMENSION_SENT_MODEL: _UsageDimension.ValueType  # 14
+    USAGE_DIMENSION_RESPONSE_MODEL: _UsageDimension.ValueType  # 15
+    USAGE_DIMENSION_STATUS: _UsageDimension.ValueType  # 16
+    USAGE_DIMENSION_ERROR: _UsageDimension.ValueType  # 17
+    USAGE_DIMENSION_RULE: _UsageDimension.ValueType  # 18
+    """The route that had the call."""
+    USAGE_DIMENSION_CACHE: _UsageDimension.ValueType  # 19
+    """"hit", "miss" or "bypass"."""
 
 class UsageDimension(_UsageDimension, metaclass=_UsageDimensionEnumTypeWrapper): ...
 
@@ -107,7 +119,39 @@ USAGE_DIMENSION_AGENT: UsageDimension.ValueType  # 6
 USAGE_DIMENSION_TASK: UsageDimension.ValueType  # 7
 USAGE_DIMENSION_NAMESPACE: UsageDimension.ValueType  # 8
 USAGE_DIMENSION_OPERATION: UsageDimension.ValueType  # 9
+USAGE_DIMENSION_DIALECT: UsageDimension.ValueType  # 10
+USAGE_DIMENSION_WORKLOAD: UsageDimension.ValueType  # 11
+USAGE_DIMENSION_POD: UsageDimension.ValueType  # 12
+USAGE_DIMENSION_REQUESTED_MODEL: UsageDimension.ValueType  # 13
+USAGE_DIMENSION_SENT_MODEL: UsageDimension.ValueType  # 14
+USAGE_DIMENSION_RESPONSE_MODEL: UsageDimension.ValueType  # 15
+USAGE_DIMENSION_STATUS: UsageDimension.ValueType  # 16
+USAGE_DIMENSION_ERROR: UsageDimension.ValueType  # 17
+USAGE_DIMENSION_RULE: UsageDimension.ValueType  # 18
+"""The route that had the call."""
+USAGE_DIMENSION_CACHE: UsageDimension.ValueType  # 19
+""""hit", "miss" or "bypass"."""
 Global___UsageDimension: _TypeAlias = UsageDimension  # noqa: Y015
+
+class _Measure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MeasureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Measure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEASURE_UNSPECIFIED: _Measure.ValueType  # 0
+    MEASURE_LATENCY: _Measure.ValueType  # 1
+    MEASURE_TTFT: _Measure.ValueType  # 2
+    MEASURE_OVERHEAD: _Measure.ValueType  # 3
+
+class Measure(_Measure, metaclass=_MeasureEnumTypeWrapper):
+    """A span of time that every call has, as seconds."""
+
+MEASURE_UNSPECIFIED: Measure.ValueType  # 0
+MEASURE_LATENCY: Measure.ValueType  # 1
+MEASURE_TTFT: Measure.ValueType  # 2
+MEASURE_OVERHEAD: Measure.ValueType  # 3
+Global___Measure: _TypeAlias = Measure  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
@@ -595,12 +639,33 @@ class Origin(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     POD_NAME_FIELD_NUMBER: _builtins.int
     WORKLOAD_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     SIDECAR_VERSION_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     ORIGINAL_DESTINATION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     pod_name: _builtins.str
     workload: _builtins.str
     node: _builtins.str
@@ -609,6 +674,10 @@ class Origin(_message.Message):
     """"transparent" or "explicit"."""
     original_destination: _builtins.str
     """The address the agent dialled, "host:port". Recorded, never dialled."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The pod's labels; locally those of REMORA_LABELS."""
+
     def __init__(
         self,
         *,
@@ -618,10 +687,11 @@ class Origin(_message.Message):
         sidecar_version: _builtins.str = ...,
         mode: _builtins.str = ...,
         original_destination: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "node", b"node", "original_destination", b"original_destination", "pod_name", b"pod_name", "sidecar_version", b"sidecar_version", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "mode", b"mode", "node", b"node", "original_destination", b"original_destination", "pod_name", b"pod_name", "sidecar_version", b"sidecar_version", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -844,11 +914,16 @@ class StoredRecord(_message.Message):
     POD_UID_FIELD_NUMBER: _builtins.int
     RECEIVED_UNIX_NANO_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    CLOCK_SKEW_S_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     pod_uid: _builtins.str
     received_unix_nano: _builtins.int
     cursor: _builtins.str
     """Opaque; pass it as `cursor` to go on after this record."""
+    clock_skew_s: _builtins.float
+    """How far the sidecar's clock was ahead of the aggregator's (below zero: behind), as far as the
+    time of a message's way tells. Absent: the sidecar did not say when it sent the record.
+    """
     @_builtins.property
     def record(self) -> Global___CallRecord: ...
     def __init__(
@@ -859,12 +934,15 @@ class StoredRecord(_message.Message):
         pod_uid: _builtins.str = ...,
         received_unix_nano: _builtins.int = ...,
         cursor: _builtins.str = ...,
+        clock_skew_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_skew_s", b"_clock_skew_s", "clock_skew_s", b"clock_skew_s", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "namespace", b"namespace", "pod_uid", b"pod_uid", "received_unix_nano", b"received_unix_nano", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_skew_s", b"_clock_skew_s", "clock_skew_s", b"clock_skew_s", "cursor", b"cursor", "namespace", b"namespace", "pod_uid", b"pod_uid", "received_unix_nano", b"received_unix_nano", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clock_skew_s: _TypeAlias = _typing.Literal["clock_skew_s"]  # noqa: Y015
+    _WhichOneofArgType__clock_skew_s: _TypeAlias = _typing.Literal["_clock_skew_s", b"_clock_skew_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_skew_s) -> _WhichOneofReturnType__clock_skew_s | None: ...
 
 Global___StoredRecord: _TypeAlias = StoredRecord  # noqa: Y015
 
@@ -916,6 +994,9 @@ class ReportRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    SENT_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    sent_unix_nano: _builtins.int
+    """By the sidecar's clock."""
     @_builtins.property
     def hello(self) -> Global___ReportRequest.Hello:
         """Set in the first message of a stream only."""
@@ -927,14 +1008,62 @@ class ReportRequest(_message.Message):
         *,
         hello: Global___ReportRequest.Hello | None = ...,
         entries: _abc.Iterable[Global___ReportRequest.Entry] | None = ...,
+        sent_unix_nano: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "hello", b"hello"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "hello", b"hello", "sent_unix_nano", b"sent_unix_nano"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportRequest: _TypeAlias = ReportRequest  # noqa: Y015
+
+@_typing.final
+class WrittenReport(_message.Message):
+    """The same bytes as a ReportRequest, with records that were written before: whoever sends them
+    need not read them for it. Sidecars send it; nobody reads it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SEQUENCE_FIELD_NUMBER: _builtins.int
+        RECORD_FIELD_NUMBER: _builtins.int
+        sequence: _builtins.int
+        record: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            sequence: _builtins.int = ...,
+            record: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "sequence", b"sequence"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SENT_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    sent_unix_nano: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___WrittenReport.Entry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___WrittenReport.Entry] | None = ...,
+        sent_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "sent_unix_nano", b"sent_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WrittenReport: _TypeAlias = WrittenReport  # noqa: Y015
 
 @_typing.final
 class ReportResponse(_message.Message):
@@ -989,6 +1118,79 @@ class ReportResponse(_message.Message):
 Global___ReportResponse: _TypeAlias = ReportResponse  # noqa: Y015
 
 @_typing.final
+class Condition(_message.Message):
+    """What one field of a record has to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Operator:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OperatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Condition._Operator.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OPERATOR_UNSPECIFIED: Condition._Operator.ValueType  # 0
+        OPERATOR_EQUAL: Condition._Operator.ValueType  # 1
+        """One of the values; an empty value stands for "not stated"."""
+        OPERATOR_NOT_EQUAL: Condition._Operator.ValueType  # 2
+        """None of the values."""
+        OPERATOR_LESS: Condition._Operator.ValueType  # 3
+        """The others but GLOB, PRESENT and ABSENT take one value."""
+        OPERATOR_LESS_OR_EQUAL: Condition._Operator.ValueType  # 4
+        OPERATOR_GREATER: Condition._Operator.ValueType  # 5
+        OPERATOR_GREATER_OR_EQUAL: Condition._Operator.ValueType  # 6
+        OPERATOR_GLOB: Condition._Operator.ValueType  # 7
+        """One of the patterns: `*` is any text, `?` any one character."""
+        OPERATOR_NOT_GLOB: Condition._Operator.ValueType  # 8
+        OPERATOR_PRESENT: Condition._Operator.ValueType  # 9
+        OPERATOR_ABSENT: Condition._Operator.ValueType  # 10
+
+    class Operator(_Operator, metaclass=_OperatorEnumTypeWrapper): ...
+    OPERATOR_UNSPECIFIED: Condition.Operator.ValueType  # 0
+    OPERATOR_EQUAL: Condition.Operator.ValueType  # 1
+    """One of the values; an empty value stands for "not stated"."""
+    OPERATOR_NOT_EQUAL: Condition.Operator.ValueType  # 2
+    """None of the values."""
+    OPERATOR_LESS: Condition.Operator.ValueType  # 3
+    """The others but GLOB, PRESENT and ABSENT take one value."""
+    OPERATOR_LESS_OR_EQUAL: Condition.Operator.ValueType  # 4
+    OPERATOR_GREATER: Condition.Operator.ValueType  # 5
+    OPERATOR_GREATER_OR_EQUAL: Condition.Operator.ValueType  # 6
+    OPERATOR_GLOB: Condition.Operator.ValueType  # 7
+    """One of the patterns: `*` is any text, `?` any one character."""
+    OPERATOR_NOT_GLOB: Condition.Operator.ValueType  # 8
+    OPERATOR_PRESENT: Condition.Operator.ValueType  # 9
+    OPERATOR_ABSENT: Condition.Operator.ValueType  # 10
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """A field of CallRecord by its path, such as "usage.input_tokens" or "origin.labels.app"; "model" (as
+    served, else as sent, else as requested), "pod_uid", "namespace", "is_error", "received_unix_nano".
+    A repeated field matches where one of its values does; NOT_* where none does.
+    """
+    operator: Global___Condition.Operator.ValueType
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Numbers in decimal, truth as "true" or "false", enums by name or number."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        operator: Global___Condition.Operator.ValueType = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "operator", b"operator", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+@_typing.final
 class RecordFilter(_message.Message):
     """All given fields must match. Empty fields do not filter."""
 
@@ -1024,6 +1226,8 @@ class RecordFilter(_message.Message):
     SINCE_UNIX_NANO_FIELD_NUMBER: _builtins.int
     UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     session_id: _builtins.str
     data_id: _builtins.str
@@ -1042,6 +1246,10 @@ class RecordFilter(_message.Message):
     until_unix_nano: _builtins.int
     """Exclusive."""
     outcome: Global___RecordFilter.Outcome.ValueType
+    text: _builtins.str
+    """Words that captured bodies hold, all of them. Finds only what policy kept."""
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]: ...
     def __init__(
         self,
         *,
@@ -1060,10 +1268,12 @@ class RecordFilter(_message.Message):
         since_unix_nano: _builtins.int = ...,
         until_unix_nano: _builtins.int = ...,
         outcome: Global___RecordFilter.Outcome.ValueType = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "call_id", b"call_id", "combo_id", b"combo_id", "data_id", b"data_id", "dialect", b"dialect", "model", b"model", "namespace", b"namespace", "operation", b"operation", "outcome", b"outcome", "pod_uid", b"pod_uid", "provider", b"provider", "session_id", b"session_id", "since_unix_nano", b"since_unix_nano", "task_id", b"task_id", "until_unix_nano", b"until_unix_nano"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "call_id", b"call_id", "combo_id", b"combo_id", "conditions", b"conditions", "data_id", b"data_id", "dialect", b"dialect", "model", b"model", "namespace", b"namespace", "operation", b"operation", "outcome", b"outcome", "pod_uid", b"pod_uid", "provider", b"provider", "session_id", b"session_id", "since_unix_nano", b"since_unix_nano", "task_id", b"task_id", "text", b"text", "until_unix_nano", b"until_unix_nano"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1078,6 +1288,9 @@ class QueryRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     WITHOUT_BODIES_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    IN_PAGES_FIELD_NUMBER: _builtins.int
     order: Global___RecordOrder.ValueType
     limit: _builtins.int
     """0: no limit."""
@@ -1085,8 +1298,18 @@ class QueryRequest(_message.Message):
     """A StoredRecord's cursor; go on after it."""
     without_bodies: _builtins.bool
     """Leave out request_body and response_body."""
+    order_by: _builtins.str
+    """What to order by: a field that is a number, such as "latency_s", "cost.total_usd" or
+    "started_unix_nano". Default: the order in which records were committed.
+    """
+    in_pages: _builtins.bool
+    """Send many records in each answer, in `page`: a message for each takes longer than its record."""
     @_builtins.property
     def filter(self) -> Global___RecordFilter: ...
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of the fields of CallRecord to send, such as "usage" or "cost.total_usd". Default: all."""
+
     def __init__(
         self,
         *,
@@ -1095,10 +1318,13 @@ class QueryRequest(_message.Message):
         limit: _builtins.int = ...,
         cursor: _builtins.str = ...,
         without_bodies: _builtins.bool = ...,
+        order_by: _builtins.str = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        in_pages: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "limit", b"limit", "order", b"order", "without_bodies", b"without_bodies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "fields", b"fields", "filter", b"filter", "in_pages", b"in_pages", "limit", b"limit", "order", b"order", "order_by", b"order_by", "without_bodies", b"without_bodies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1109,16 +1335,22 @@ class QueryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STORED_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stored(self) -> Global___StoredRecord: ...
+    @_builtins.property
+    def page(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredRecord]:
+        """Instead of it, where pages were asked for."""
+
     def __init__(
         self,
         *,
         stored: Global___StoredRecord | None = ...,
+        page: _abc.Iterable[Global___StoredRecord] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page", b"page", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1183,25 +1415,67 @@ class UsageRequest(_message.Message):
 
     FILTER_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    INTERVAL_S_FIELD_NUMBER: _builtins.int
+    QUANTILES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    interval_s: _builtins.int
+    """Sums for each span of so many seconds, aligned to the Unix epoch; 0: for the whole time. Whole
+    hours and days are quick.
+    """
+    limit: _builtins.int
+    """The groups with the most calls; 0: all. Not together with interval_s."""
     @_builtins.property
     def filter(self) -> Global___RecordFilter: ...
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[Global___UsageDimension.ValueType]:
         """Default: by model."""
 
+    @_builtins.property
+    def quantiles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Which quantiles of latency, first token and overhead to tell, each between 0 and 1."""
+
     def __init__(
         self,
         *,
         filter: Global___RecordFilter | None = ...,
         group_by: _abc.Iterable[Global___UsageDimension.ValueType] | None = ...,
+        interval_s: _builtins.int = ...,
+        quantiles: _abc.Iterable[_builtins.float] | None = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "group_by", b"group_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "group_by", b"group_by", "interval_s", b"interval_s", "limit", b"limit", "quantiles", b"quantiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsageRequest: _TypeAlias = UsageRequest  # noqa: Y015
+
+@_typing.final
+class Quantile(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEASURE_FIELD_NUMBER: _builtins.int
+    QUANTILE_FIELD_NUMBER: _builtins.int
+    VALUE_S_FIELD_NUMBER: _builtins.int
+    measure: Global___Measure.ValueType
+    quantile: _builtins.float
+    value_s: _builtins.float
+    """Within UsageResponse.quantile_error of the true value."""
+    def __init__(
+        self,
+        *,
+        measure: Global___Measure.ValueType = ...,
+        quantile: _builtins.float = ...,
+        value_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["measure", b"measure", "quantile", b"quantile", "value_s", b"value_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantile: _TypeAlias = Quantile  # noqa: Y015
 
 @_typing.final
 class UsageRow(_message.Message):
@@ -1220,6 +1494,12 @@ class UsageRow(_message.Message):
     COST_USD_FIELD_NUMBER: _builtins.int
     LATENCY_SUM_S_FIELD_NUMBER: _builtins.int
     CACHED_CALLS_FIELD_NUMBER: _builtins.int
+    START_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    ESTIMATED_CALLS_FIELD_NUMBER: _builtins.int
+    SAVED_USD_FIELD_NUMBER: _builtins.int
+    SAVED_S_FIELD_NUMBER: _builtins.int
+    QUANTILES_FIELD_NUMBER: _builtins.int
+    PRICED_CALLS_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     errors: _builtins.int
     unread_usage_calls: _builtins.int
@@ -1235,9 +1515,23 @@ class UsageRow(_message.Message):
     """Decimal string: sum over the priced calls. Empty: no call was priced."""
     latency_sum_s: _builtins.float
     cached_calls: _builtins.int
+    start_unix_nano: _builtins.int
+    """Set where an interval was asked for."""
+    estimated_calls: _builtins.int
+    """Calls whose usage is our own estimate."""
+    saved_usd: _builtins.str
+    """What answers from the cache would have cost and taken. Decimal string; empty: nothing was saved,
+    or nobody knows how much.
+    """
+    saved_s: _builtins.float
+    priced_calls: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One value for each of `group_by`, in its order. Model: the response model, else the sent, else the requested one."""
+
+    @_builtins.property
+    def quantiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantile]:
+        """Of those calls that have the measure."""
 
     def __init__(
         self,
@@ -1255,10 +1549,16 @@ class UsageRow(_message.Message):
         cost_usd: _builtins.str = ...,
         latency_sum_s: _builtins.float = ...,
         cached_calls: _builtins.int = ...,
+        start_unix_nano: _builtins.int = ...,
+        estimated_calls: _builtins.int = ...,
+        saved_usd: _builtins.str = ...,
+        saved_s: _builtins.float = ...,
+        quantiles: _abc.Iterable[Global___Quantile] | None = ...,
+        priced_calls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_calls", b"cached_calls", "calls", b"calls", "cost_usd", b"cost_usd", "errors", b"errors", "input_tokens", b"input_tokens", "keys", b"keys", "latency_sum_s", b"latency_sum_s", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "unpriced_calls", b"unpriced_calls", "unread_usage_calls", b"unread_usage_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cached_calls", b"cached_calls", "calls", b"calls", "cost_usd", b"cost_usd", "errors", b"errors", "estimated_calls", b"estimated_calls", "input_tokens", b"input_tokens", "keys", b"keys", "latency_sum_s", b"latency_sum_s", "output_tokens", b"output_tokens", "priced_calls", b"priced_calls", "quantiles", b"quantiles", "reasoning_tokens", b"reasoning_tokens", "saved_s", b"saved_s", "saved_usd", b"saved_usd", "start_unix_nano", b"start_unix_nano", "unpriced_calls", b"unpriced_calls", "unread_usage_calls", b"unread_usage_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1270,6 +1570,9 @@ class UsageResponse(_message.Message):
 
     ROWS_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    QUANTILE_ERROR_FIELD_NUMBER: _builtins.int
+    quantile_error: _builtins.float
+    """How far, as a part of it, a quantile may be from the true value."""
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]: ...
     @_builtins.property
@@ -1279,10 +1582,11 @@ class UsageResponse(_message.Message):
         *,
         rows: _abc.Iterable[Global___UsageRow] | None = ...,
         group_by: _abc.Iterable[Global___UsageDimension.ValueType] | None = ...,
+        quantile_error: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_by", b"group_by", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_by", b"group_by", "quantile_error", b"quantile_error", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

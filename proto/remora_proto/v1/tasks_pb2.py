@@ -22,29 +22,72 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from remora_proto.v1 import records_pb2 as remora__proto_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bremora_proto/v1/tasks.proto\x12\tremora.v1\"R\n\x0c\x42udgetAmount\x12\x15\n\x08\x63ost_usd\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x0b\n\t_cost_usdB\t\n\x07_tokens\"\xbf\x02\n\x0cLeaseRequest\x12)\n\x04\x61sks\x18\x01 \x03(\x0b\x32\x1b.remora.v1.LeaseRequest.Ask\x1a\x83\x02\n\x03\x41sk\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12!\n\x03per\x18\x03 \x01(\x0e\x32\x14.remora.v1.BudgetPer\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x1e\n\x16window_start_unix_nano\x18\x05 \x01(\x06\x12\x11\n\twindow_ns\x18\x06 \x01(\x04\x12&\n\x05limit\x18\x07 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12&\n\x05spent\x18\x08 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\'\n\x06wanted\x18\t \x01(\x0b\x32\x17.remora.v1.BudgetAmount\"\x9c\x02\n\rLeaseResponse\x12.\n\x06grants\x18\x01 \x03(\x0b\x32\x1e.remora.v1.LeaseResponse.Grant\x1a\xda\x01\n\x05Grant\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12(\n\x07granted\x18\x02 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\x17\n\x0f\x65xpires_after_s\x18\x03 \x01(\x01\x12&\n\x05spent\x18\x04 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12*\n\tremaining\x18\x05 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12(\n\ntask_state\x18\x06 \x01(\x0e\x32\x14.remora.v1.TaskState*\x84\x01\n\tBudgetPer\x12\x1a\n\x16\x42UDGET_PER_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42UDGET_PER_TASK\x10\x01\x12\x16\n\x12\x42UDGET_PER_SESSION\x10\x02\x12\x14\n\x10\x42UDGET_PER_AGENT\x10\x03\x12\x18\n\x14\x42UDGET_PER_NAMESPACE\x10\x04*o\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_STATE_ACTIVE\x10\x01\x12\x15\n\x11TASK_STATE_PAUSED\x10\x02\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x03\x32I\n\x0bTaskService\x12:\n\x05Lease\x12\x17.remora.v1.LeaseRequest\x1a\x18.remora.v1.LeaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bremora_proto/v1/tasks.proto\x12\tremora.v1\x1a\x1dremora_proto/v1/records.proto\"R\n\x0c\x42udgetAmount\x12\x15\n\x08\x63ost_usd\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x0b\n\t_cost_usdB\t\n\x07_tokens\"\xf8\x02\n\x0cLeaseRequest\x12)\n\x04\x61sks\x18\x01 \x03(\x0b\x32\x1b.remora.v1.LeaseRequest.Ask\x12\x0e\n\x06number\x18\x02 \x01(\x04\x1a\xac\x02\n\x03\x41sk\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12!\n\x03per\x18\x03 \x01(\x0e\x32\x14.remora.v1.BudgetPer\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x1e\n\x16window_start_unix_nano\x18\x05 \x01(\x06\x12\x11\n\twindow_ns\x18\x06 \x01(\x04\x12&\n\x05limit\x18\x07 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12&\n\x05spent\x18\x08 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\'\n\x06wanted\x18\t \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\'\n\x06needed\x18\n \x01(\x0b\x32\x17.remora.v1.BudgetAmount\"\xb7\x02\n\rLeaseResponse\x12.\n\x06grants\x18\x01 \x03(\x0b\x32\x1e.remora.v1.LeaseResponse.Grant\x1a\xf5\x01\n\x05Grant\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12(\n\x07granted\x18\x02 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\x17\n\x0f\x65xpires_after_s\x18\x03 \x01(\x01\x12&\n\x05spent\x18\x04 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12*\n\tremaining\x18\x05 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12,\n\x0ctask_control\x18\x06 \x01(\x0e\x32\x16.remora.v1.TaskControl\x12\x15\n\rtask_revision\x18\x07 \x01(\x04\"\xa1\x01\n\tTaskActor\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.remora.v1.TaskActor.Kind\x12\x0c\n\x04name\x18\x02 \x01(\t\"]\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_CALL\x10\x01\x12\x0e\n\nKIND_QUIET\x10\x02\x12\x0f\n\x0bKIND_BUDGET\x10\x03\x12\x0f\n\x0bKIND_CALLER\x10\x04\"\xa6\x01\n\nTaskChange\x12\x14\n\x0c\x61t_unix_nano\x18\x01 \x01(\x06\x12(\n\nfrom_state\x18\x02 \x01(\x0e\x32\x14.remora.v1.TaskState\x12&\n\x08to_state\x18\x03 \x01(\x0e\x32\x14.remora.v1.TaskState\x12 \n\x02\x62y\x18\x04 \x01(\x0b\x32\x14.remora.v1.TaskActor\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x8f\x02\n\nTaskTotals\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x04\x12\x15\n\rrefused_calls\x18\x03 \x01(\x04\x12\x14\n\x0c\x63\x61\x63hed_calls\x18\x04 \x01(\x04\x12\x16\n\x0eunpriced_calls\x18\x05 \x01(\x04\x12\x14\n\x0cinput_tokens\x18\x06 \x01(\x04\x12\x15\n\routput_tokens\x18\x07 \x01(\x04\x12\x10\n\x08\x63ost_usd\x18\x08 \x01(\t\x12\x1c\n\x14\x66irst_call_unix_nano\x18\t \x01(\x06\x12\x1b\n\x13last_call_unix_nano\x18\n \x01(\x06\x12\x10\n\x08pod_uids\x18\x0b \x03(\t\x12\x11\n\tmore_pods\x18\x0c \x01(\x08\"\xf3\x02\n\x04Task\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.remora.v1.TaskState\x12\'\n\x07\x63ontrol\x18\x04 \x01(\x0e\x32\x16.remora.v1.TaskControl\x12\x13\n\x0b\x63ut_streams\x18\x05 \x01(\x08\x12\x10\n\x08revision\x18\x06 \x01(\x04\x12\x19\n\x11\x63reated_unix_nano\x18\x07 \x01(\x06\x12\x19\n\x11\x63hanged_unix_nano\x18\x08 \x01(\x06\x12\'\n\x06\x62udget\x18\t \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12%\n\x06totals\x18\n \x01(\x0b\x32\x15.remora.v1.TaskTotals\x12\r\n\x05title\x18\x0b \x01(\t\x12&\n\x07history\x18\x0c \x03(\x0b\x32\x15.remora.v1.TaskChange\x12\x15\n\rolder_changes\x18\r \x01(\x04\"U\n\x0eGetTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"o\n\x0fGetTaskResponse\x12\x1d\n\x04task\x18\x01 \x01(\x0b\x32\x0f.remora.v1.Task\x12(\n\x07records\x18\x02 \x03(\x0b\x32\x17.remora.v1.StoredRecord\x12\x13\n\x0bnext_cursor\x18\x03 \x01(\t\"t\n\nTaskFilter\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12$\n\x06states\x18\x02 \x03(\x0e\x32\x14.remora.v1.TaskState\x12\x14\n\x0ctask_id_glob\x18\x03 \x01(\t\x12\x17\n\x0fsince_unix_nano\x18\x04 \x01(\x06\"X\n\x10ListTasksRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.remora.v1.TaskFilter\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"H\n\x11ListTasksResponse\x12\x1e\n\x05tasks\x18\x01 \x03(\x0b\x32\x0f.remora.v1.Task\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"M\n\x11WatchTasksRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x15\n\rcontrols_only\x18\x02 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\x90\x01\n\x11TaskControlChange\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\'\n\x07\x63ontrol\x18\x02 \x01(\x0e\x32\x16.remora.v1.TaskControl\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x13\n\x0b\x63ut_streams\x18\x04 \x01(\x08\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x8a\x02\n\x12WatchTasksResponse\x12\x1f\n\x04task\x18\x01 \x01(\x0b\x32\x0f.remora.v1.TaskH\x00\x12/\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32\x1c.remora.v1.TaskControlChangeH\x00\x12\x34\n\x05ready\x18\x03 \x01(\x0b\x32#.remora.v1.WatchTasksResponse.ReadyH\x00\x12\x32\n\x04\x62\x65\x61t\x18\x04 \x01(\x0b\x32\".remora.v1.WatchTasksResponse.BeatH\x00\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\x1a\x17\n\x05Ready\x12\x0e\n\x06\x62\x65\x61t_s\x18\x01 \x01(\x01\x1a\x06\n\x04\x42\x65\x61tB\x07\n\x05\x65vent\"\xa4\x01\n\x11\x43reateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.remora.v1.TaskState\x12\'\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xb3\x01\n\x11UpdateTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.remora.v1.TaskState\x12\'\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x17.remora.v1.BudgetAmount\x12\x12\n\x05title\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x08\n\x06_title\"l\n\x11\x43\x61ncelTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x63ut_streams\x18\x04 \x01(\x08\x12\x0e\n\x06\x63reate\x18\x05 \x01(\x08\"V\n\x10PauseTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x63reate\x18\x04 \x01(\x08\"G\n\x11ResumeTaskRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*\x84\x01\n\tBudgetPer\x12\x1a\n\x16\x42UDGET_PER_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42UDGET_PER_TASK\x10\x01\x12\x16\n\x12\x42UDGET_PER_SESSION\x10\x02\x12\x14\n\x10\x42UDGET_PER_AGENT\x10\x03\x12\x18\n\x14\x42UDGET_PER_NAMESPACE\x10\x04*\x99\x01\n\x0bTaskControl\x12\x1c\n\x18TASK_CONTROL_UNSPECIFIED\x10\x00\x12\x15\n\x11TASK_CONTROL_OPEN\x10\x01\x12\x17\n\x13TASK_CONTROL_PAUSED\x10\x02\x12\x1a\n\x16TASK_CONTROL_CANCELLED\x10\x03\x12 \n\x1cTASK_CONTROL_BUDGET_EXCEEDED\x10\x04*\xf2\x01\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PENDING\x10\x01\x12\x17\n\x13TASK_STATE_PLANNING\x10\x02\x12\x16\n\x12TASK_STATE_RUNNING\x10\x03\x12\x15\n\x11TASK_STATE_PAUSED\x10\x04\x12\x18\n\x14TASK_STATE_COMPLETED\x10\x05\x12\x15\n\x11TASK_STATE_FAILED\x10\x06\x12\x18\n\x14TASK_STATE_CANCELLED\x10\x07\x12\x1e\n\x1aTASK_STATE_BUDGET_EXCEEDED\x10\x08\x32\xad\x04\n\x0bTaskService\x12:\n\x05Lease\x12\x17.remora.v1.LeaseRequest\x1a\x18.remora.v1.LeaseResponse\x12<\n\x03Get\x12\x19.remora.v1.GetTaskRequest\x1a\x1a.remora.v1.GetTaskResponse\x12\x41\n\x04List\x12\x1b.remora.v1.ListTasksRequest\x1a\x1c.remora.v1.ListTasksResponse\x12\x46\n\x05Watch\x12\x1c.remora.v1.WatchTasksRequest\x1a\x1d.remora.v1.WatchTasksResponse0\x01\x12\x37\n\x06\x43reate\x12\x1c.remora.v1.CreateTaskRequest\x1a\x0f.remora.v1.Task\x12\x37\n\x06Update\x12\x1c.remora.v1.UpdateTaskRequest\x1a\x0f.remora.v1.Task\x12\x37\n\x06\x43\x61ncel\x12\x1c.remora.v1.CancelTaskRequest\x1a\x0f.remora.v1.Task\x12\x35\n\x05Pause\x12\x1b.remora.v1.PauseTaskRequest\x1a\x0f.remora.v1.Task\x12\x37\n\x06Resume\x12\x1c.remora.v1.ResumeTaskRequest\x1a\x0f.remora.v1.Taskb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'remora_proto.v1.tasks_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BUDGETPER']._serialized_start=736
-  _globals['_BUDGETPER']._serialized_end=868
-  _globals['_TASKSTATE']._serialized_start=870
-  _globals['_TASKSTATE']._serialized_end=981
-  _globals['_BUDGETAMOUNT']._serialized_start=42
-  _globals['_BUDGETAMOUNT']._serialized_end=124
-  _globals['_LEASEREQUEST']._serialized_start=127
-  _globals['_LEASEREQUEST']._serialized_end=446
-  _globals['_LEASEREQUEST_ASK']._serialized_start=187
-  _globals['_LEASEREQUEST_ASK']._serialized_end=446
-  _globals['_LEASERESPONSE']._serialized_start=449
-  _globals['_LEASERESPONSE']._serialized_end=733
-  _globals['_LEASERESPONSE_GRANT']._serialized_start=515
-  _globals['_LEASERESPONSE_GRANT']._serialized_end=733
-  _globals['_TASKSERVICE']._serialized_start=983
-  _globals['_TASKSERVICE']._serialized_end=1056
+  _globals['_BUDGETPER']._serialized_start=3429
+  _globals['_BUDGETPER']._serialized_end=3561
+  _globals['_TASKCONTROL']._serialized_start=3564
+  _globals['_TASKCONTROL']._serialized_end=3717
+  _globals['_TASKSTATE']._serialized_start=3720
+  _globals['_TASKSTATE']._serialized_end=3962
+  _globals['_BUDGETAMOUNT']._serialized_start=73
+  _globals['_BUDGETAMOUNT']._serialized_end=155
+  _globals['_LEASEREQUEST']._serialized_start=158
+  _globals['_LEASEREQUEST']._serialized_end=534
+  _globals['_LEASEREQUEST_ASK']._serialized_start=234
+  _globals['_LEASEREQUEST_ASK']._serialized_end=534
+  _globals['_LEASERESPONSE']._serialized_start=537
+  _globals['_LEASERESPONSE']._serialized_end=848
+  _globals['_LEASERESPONSE_GRANT']._serialized_start=603
+  _globals['_LEASERESPONSE_GRANT']._serialized_end=848
+  _globals['_TASKACTOR']._serialized_start=851
+  _globals['_TASKACTOR']._serialized_end=1012
+  _globals['_TASKACTOR_KIND']._serialized_start=919
+  _globals['_TASKACTOR_KIND']._serialized_end=1012
+  _globals['_TASKCHANGE']._serialized_start=1015
+  _globals['_TASKCHANGE']._serialized_end=1181
+  _globals['_TASKTOTALS']._serialized_start=1184
+  _globals['_TASKTOTALS']._serialized_end=1455
+  _globals['_TASK']._serialized_start=1458
+  _globals['_TASK']._serialized_end=1829
+  _globals['_GETTASKREQUEST']._serialized_start=1831
+  _globals['_GETTASKREQUEST']._serialized_end=1916
+  _globals['_GETTASKRESPONSE']._serialized_start=1918
+  _globals['_GETTASKRESPONSE']._serialized_end=2029
+  _globals['_TASKFILTER']._serialized_start=2031
+  _globals['_TASKFILTER']._serialized_end=2147
+  _globals['_LISTTASKSREQUEST']._serialized_start=2149
+  _globals['_LISTTASKSREQUEST']._serialized_end=2237
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2239
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2311
+  _globals['_WATCHTASKSREQUEST']._serialized_start=2313
+  _globals['_WATCHTASKSREQUEST']._serialized_end=2390
+  _globals['_TASKCONTROLCHANGE']._serialized_start=2393
+  _globals['_TASKCONTROLCHANGE']._serialized_end=2537
+  _globals['_WATCHTASKSRESPONSE']._serialized_start=2540
+  _globals['_WATCHTASKSRESPONSE']._serialized_end=2806
+  _globals['_WATCHTASKSRESPONSE_READY']._serialized_start=2766
+  _globals['_WATCHTASKSRESPONSE_READY']._serialized_end=2789
+  _globals['_WATCHTASKSRESPONSE_BEAT']._serialized_start=2791
+  _globals['_WATCHTASKSRESPONSE_BEAT']._serialized_end=2797
+  _globals['_CREATETASKREQUEST']._serialized_start=2809
+  _globals['_CREATETASKREQUEST']._serialized_end=2973
+  _globals['_UPDATETASKREQUEST']._serialized_start=2976
+  _globals['_UPDATETASKREQUEST']._serialized_end=3155
+  _globals['_CANCELTASKREQUEST']._serialized_start=3157
+  _globals['_CANCELTASKREQUEST']._serialized_end=3265
+  _globals['_PAUSETASKREQUEST']._serialized_start=3267
+  _globals['_PAUSETASKREQUEST']._serialized_end=3353
+  _globals['_RESUMETASKREQUEST']._serialized_start=3355
+  _globals['_RESUMETASKREQUEST']._serialized_end=3426
+  _globals['_TASKSERVICE']._serialized_start=3965
+  _globals['_TASKSERVICE']._serialized_end=4522
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from remora_proto.v1 import records_pb2 as _records_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -45,6 +46,36 @@ BUDGET_PER_AGENT: BudgetPer.ValueType  # 3
 BUDGET_PER_NAMESPACE: BudgetPer.ValueType  # 4
 Global___BudgetPer: _TypeAlias = BudgetPer  # noqa: Y015
 
+class _TaskControl:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskControlEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskControl.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_CONTROL_UNSPECIFIED: _TaskControl.ValueType  # 0
+    """Not a task's budget, or a task that nobody has said anything of."""
+    TASK_CONTROL_OPEN: _TaskControl.ValueType  # 1
+    TASK_CONTROL_PAUSED: _TaskControl.ValueType  # 2
+    """Calls are refused until it is resumed."""
+    TASK_CONTROL_CANCELLED: _TaskControl.ValueType  # 3
+    """Calls are refused for good."""
+    TASK_CONTROL_BUDGET_EXCEEDED: _TaskControl.ValueType  # 4
+    """Calls are refused until the task's own budget is raised."""
+
+class TaskControl(_TaskControl, metaclass=_TaskControlEnumTypeWrapper):
+    """What is to become of a task's next calls."""
+
+TASK_CONTROL_UNSPECIFIED: TaskControl.ValueType  # 0
+"""Not a task's budget, or a task that nobody has said anything of."""
+TASK_CONTROL_OPEN: TaskControl.ValueType  # 1
+TASK_CONTROL_PAUSED: TaskControl.ValueType  # 2
+"""Calls are refused until it is resumed."""
+TASK_CONTROL_CANCELLED: TaskControl.ValueType  # 3
+"""Calls are refused for good."""
+TASK_CONTROL_BUDGET_EXCEEDED: TaskControl.ValueType  # 4
+"""Calls are refused until the task's own budget is raised."""
+Global___TaskControl: _TypeAlias = TaskControl  # noqa: Y015
+
 class _TaskState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -52,22 +83,31 @@ class _TaskState:
 class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
-    """Not a task's budget, or a task that nobody has said anything of."""
-    TASK_STATE_ACTIVE: _TaskState.ValueType  # 1
-    TASK_STATE_PAUSED: _TaskState.ValueType  # 2
-    """Calls are refused until it is resumed."""
-    TASK_STATE_CANCELLED: _TaskState.ValueType  # 3
-    """Calls are refused for good."""
+    TASK_STATE_PENDING: _TaskState.ValueType  # 1
+    """Made known, not called for yet."""
+    TASK_STATE_PLANNING: _TaskState.ValueType  # 2
+    TASK_STATE_RUNNING: _TaskState.ValueType  # 3
+    TASK_STATE_PAUSED: _TaskState.ValueType  # 4
+    """By somebody who asked for it, or by the server because nobody called."""
+    TASK_STATE_COMPLETED: _TaskState.ValueType  # 5
+    TASK_STATE_FAILED: _TaskState.ValueType  # 6
+    TASK_STATE_CANCELLED: _TaskState.ValueType  # 7
+    TASK_STATE_BUDGET_EXCEEDED: _TaskState.ValueType  # 8
 
-class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper): ...
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """Where a task stands."""
 
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
-"""Not a task's budget, or a task that nobody has said anything of."""
-TASK_STATE_ACTIVE: TaskState.ValueType  # 1
-TASK_STATE_PAUSED: TaskState.ValueType  # 2
-"""Calls are refused until it is resumed."""
-TASK_STATE_CANCELLED: TaskState.ValueType  # 3
-"""Calls are refused for good."""
+TASK_STATE_PENDING: TaskState.ValueType  # 1
+"""Made known, not called for yet."""
+TASK_STATE_PLANNING: TaskState.ValueType  # 2
+TASK_STATE_RUNNING: TaskState.ValueType  # 3
+TASK_STATE_PAUSED: TaskState.ValueType  # 4
+"""By somebody who asked for it, or by the server because nobody called."""
+TASK_STATE_COMPLETED: TaskState.ValueType  # 5
+TASK_STATE_FAILED: TaskState.ValueType  # 6
+TASK_STATE_CANCELLED: TaskState.ValueType  # 7
+TASK_STATE_BUDGET_EXCEEDED: TaskState.ValueType  # 8
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
@@ -121,6 +161,7 @@ class LeaseRequest(_message.Message):
         LIMIT_FIELD_NUMBER: _builtins.int
         SPENT_FIELD_NUMBER: _builtins.int
         WANTED_FIELD_NUMBER: _builtins.int
+        NEEDED_FIELD_NUMBER: _builtins.int
         lease_id: _builtins.str
         """Chosen by the sidecar, 32 random hex digits; the same until the lease is returned. Ids of
         different senders are different leases.
@@ -153,6 +194,12 @@ class LeaseRequest(_message.Message):
             it was granted gives the rest back: the sidecar uses no more from before it sends this.
             """
 
+        @_builtins.property
+        def needed(self) -> Global___BudgetAmount:
+            """The part of `wanted` that calls hold or wait for; the rest is stock, of which the server
+            may grant less. Absent: all of it.
+            """
+
         def __init__(
             self,
             *,
@@ -165,24 +212,32 @@ class LeaseRequest(_message.Message):
             limit: Global___BudgetAmount | None = ...,
             spent: Global___BudgetAmount | None = ...,
             wanted: Global___BudgetAmount | None = ...,
+            needed: Global___BudgetAmount | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "spent", b"spent", "wanted", b"wanted"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "needed", b"needed", "spent", b"spent", "wanted", b"wanted"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "key", b"key", "lease_id", b"lease_id", "limit", b"limit", "per", b"per", "spent", b"spent", "wanted", b"wanted", "window_ns", b"window_ns", "window_start_unix_nano", b"window_start_unix_nano"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "key", b"key", "lease_id", b"lease_id", "limit", b"limit", "needed", b"needed", "per", b"per", "spent", b"spent", "wanted", b"wanted", "window_ns", b"window_ns", "window_start_unix_nano", b"window_start_unix_nano"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ASKS_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Counts up from 1 with every request of one sidecar's process, so that an ask that arrives
+    after a later one of the same lease is known: it is charged, and changes nothing else. 0: not
+    said.
+    """
     @_builtins.property
     def asks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseRequest.Ask]: ...
     def __init__(
         self,
         *,
         asks: _abc.Iterable[Global___LeaseRequest.Ask] | None = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asks", b"asks", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,13 +260,16 @@ class LeaseResponse(_message.Message):
         EXPIRES_AFTER_S_FIELD_NUMBER: _builtins.int
         SPENT_FIELD_NUMBER: _builtins.int
         REMAINING_FIELD_NUMBER: _builtins.int
-        TASK_STATE_FIELD_NUMBER: _builtins.int
+        TASK_CONTROL_FIELD_NUMBER: _builtins.int
+        TASK_REVISION_FIELD_NUMBER: _builtins.int
         lease_id: _builtins.str
         expires_after_s: _builtins.float
         """From when the request was sent. What is not spent by then goes back to the budget; what is
         reported later is still charged.
         """
-        task_state: Global___TaskState.ValueType
+        task_control: Global___TaskControl.ValueType
+        """Of budgets per task: what is to become of the task's next calls, and as of which revision."""
+        task_revision: _builtins.int
         @_builtins.property
         def granted(self) -> Global___BudgetAmount:
             """What may be spent from the reported `spent` on: at most what is wanted, and no less than
@@ -234,11 +292,12 @@ class LeaseResponse(_message.Message):
             expires_after_s: _builtins.float = ...,
             spent: Global___BudgetAmount | None = ...,
             remaining: Global___BudgetAmount | None = ...,
-            task_state: Global___TaskState.ValueType = ...,
+            task_control: Global___TaskControl.ValueType = ...,
+            task_revision: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "remaining", b"remaining", "spent", b"spent"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_s", b"expires_after_s", "granted", b"granted", "lease_id", b"lease_id", "remaining", b"remaining", "spent", b"spent", "task_state", b"task_state"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_s", b"expires_after_s", "granted", b"granted", "lease_id", b"lease_id", "remaining", b"remaining", "spent", b"spent", "task_control", b"task_control", "task_revision", b"task_revision"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,3 +318,677 @@ class LeaseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LeaseResponse: _TypeAlias = LeaseResponse  # noqa: Y015
+
+@_typing.final
+class TaskActor(_message.Message):
+    """Who changed a task. What the server concluded by itself, the next call undoes; what somebody
+    asked for stays.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TaskActor._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: TaskActor._Kind.ValueType  # 0
+        KIND_CALL: TaskActor._Kind.ValueType  # 1
+        """A call of the task."""
+        KIND_QUIET: TaskActor._Kind.ValueType  # 2
+        """The server, since nobody called for a while."""
+        KIND_BUDGET: TaskActor._Kind.ValueType  # 3
+        """The server, since a budget is used up."""
+        KIND_CALLER: TaskActor._Kind.ValueType  # 4
+        """Somebody who asked for it: a person or a program."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: TaskActor.Kind.ValueType  # 0
+    KIND_CALL: TaskActor.Kind.ValueType  # 1
+    """A call of the task."""
+    KIND_QUIET: TaskActor.Kind.ValueType  # 2
+    """The server, since nobody called for a while."""
+    KIND_BUDGET: TaskActor.Kind.ValueType  # 3
+    """The server, since a budget is used up."""
+    KIND_CALLER: TaskActor.Kind.ValueType  # 4
+    """Somebody who asked for it: a person or a program."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    kind: Global___TaskActor.Kind.ValueType
+    name: _builtins.str
+    """Of a caller: as the server knows it."""
+    def __init__(
+        self,
+        *,
+        kind: Global___TaskActor.Kind.ValueType = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskActor: _TypeAlias = TaskActor  # noqa: Y015
+
+@_typing.final
+class TaskChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    at_unix_nano: _builtins.int
+    from_state: Global___TaskState.ValueType
+    """Unspecified: it was created."""
+    to_state: Global___TaskState.ValueType
+    reason: _builtins.str
+    @_builtins.property
+    def by(self) -> Global___TaskActor: ...
+    def __init__(
+        self,
+        *,
+        at_unix_nano: _builtins.int = ...,
+        from_state: Global___TaskState.ValueType = ...,
+        to_state: Global___TaskState.ValueType = ...,
+        by: Global___TaskActor | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by", b"by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_nano", b"at_unix_nano", "by", b"by", "from_state", b"from_state", "reason", b"reason", "to_state", b"to_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskChange: _TypeAlias = TaskChange  # noqa: Y015
+
+@_typing.final
+class TaskTotals(_message.Message):
+    """Sums over the calls of a task that were recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    REFUSED_CALLS_FIELD_NUMBER: _builtins.int
+    CACHED_CALLS_FIELD_NUMBER: _builtins.int
+    UNPRICED_CALLS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    FIRST_CALL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    LAST_CALL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    POD_UIDS_FIELD_NUMBER: _builtins.int
+    MORE_PODS_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    errors: _builtins.int
+    refused_calls: _builtins.int
+    """Those that Remora refused; they count as errors, too."""
+    cached_calls: _builtins.int
+    unpriced_calls: _builtins.int
+    """Calls with usage but without a known price."""
+    input_tokens: _builtins.int
+    output_tokens: _builtins.int
+    cost_usd: _builtins.str
+    """Decimal string: over the priced calls. Empty: no call was priced."""
+    first_call_unix_nano: _builtins.int
+    """0: none yet."""
+    last_call_unix_nano: _builtins.int
+    """When the call that ended last did so."""
+    more_pods: _builtins.bool
+    """There are more."""
+    @_builtins.property
+    def pod_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the pods that called, sorted; a bounded number of them."""
+
+    def __init__(
+        self,
+        *,
+        calls: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        refused_calls: _builtins.int = ...,
+        cached_calls: _builtins.int = ...,
+        unpriced_calls: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost_usd: _builtins.str = ...,
+        first_call_unix_nano: _builtins.int = ...,
+        last_call_unix_nano: _builtins.int = ...,
+        pod_uids: _abc.Iterable[_builtins.str] | None = ...,
+        more_pods: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_calls", b"cached_calls", "calls", b"calls", "cost_usd", b"cost_usd", "errors", b"errors", "first_call_unix_nano", b"first_call_unix_nano", "input_tokens", b"input_tokens", "last_call_unix_nano", b"last_call_unix_nano", "more_pods", b"more_pods", "output_tokens", b"output_tokens", "pod_uids", b"pod_uids", "refused_calls", b"refused_calls", "unpriced_calls", b"unpriced_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskTotals: _TypeAlias = TaskTotals  # noqa: Y015
+
+@_typing.final
+class Task(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    CUT_STREAMS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATED_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    CHANGED_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    OLDER_CHANGES_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    task_id: _builtins.str
+    state: Global___TaskState.ValueType
+    control: Global___TaskControl.ValueType
+    cut_streams: _builtins.bool
+    """Of a cancelled task: calls in flight are cut, too."""
+    revision: _builtins.int
+    """Grows with each change of the task, not with its calls."""
+    created_unix_nano: _builtins.int
+    changed_unix_nano: _builtins.int
+    title: _builtins.str
+    """For people."""
+    older_changes: _builtins.int
+    @_builtins.property
+    def budget(self) -> Global___BudgetAmount:
+        """The task's own, beside those of policies; counted by its totals, so it holds from the moment
+        that its calls are recorded.
+        """
+
+    @_builtins.property
+    def totals(self) -> Global___TaskTotals: ...
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskChange]:
+        """Oldest first; a bounded number of the newest. Given by Get only."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        control: Global___TaskControl.ValueType = ...,
+        cut_streams: _builtins.bool = ...,
+        revision: _builtins.int = ...,
+        created_unix_nano: _builtins.int = ...,
+        changed_unix_nano: _builtins.int = ...,
+        budget: Global___BudgetAmount | None = ...,
+        totals: Global___TaskTotals | None = ...,
+        title: _builtins.str = ...,
+        history: _abc.Iterable[Global___TaskChange] | None = ...,
+        older_changes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "totals", b"totals"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "changed_unix_nano", b"changed_unix_nano", "control", b"control", "created_unix_nano", b"created_unix_nano", "cut_streams", b"cut_streams", "history", b"history", "namespace", b"namespace", "older_changes", b"older_changes", "revision", b"revision", "state", b"state", "task_id", b"task_id", "title", b"title", "totals", b"totals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class GetTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Empty: the caller's own."""
+    task_id: _builtins.str
+    records: _builtins.int
+    """How many records of its calls to give, oldest first; 0: none."""
+    cursor: _builtins.str
+    """Of an earlier answer: go on after its records."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        records: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "namespace", b"namespace", "records", b"records", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskRequest: _TypeAlias = GetTaskRequest  # noqa: Y015
+
+@_typing.final
+class GetTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Where there are more."""
+    @_builtins.property
+    def task(self) -> Global___Task: ...
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_records_pb2.StoredRecord]:
+        """With receipts, without bodies."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        records: _abc.Iterable[_records_pb2.StoredRecord] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "records", b"records", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskResponse: _TypeAlias = GetTaskResponse  # noqa: Y015
+
+@_typing.final
+class TaskFilter(_message.Message):
+    """All given fields must match. Empty fields do not filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    TASK_ID_GLOB_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Empty: all that the caller may see."""
+    task_id_glob: _builtins.str
+    """`*` stands for any characters, `?` for one."""
+    since_unix_nano: _builtins.int
+    """Created, changed or called at this time or later."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___TaskState.ValueType]:
+        """Any of these."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        states: _abc.Iterable[Global___TaskState.ValueType] | None = ...,
+        task_id_glob: _builtins.str = ...,
+        since_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "since_unix_nano", b"since_unix_nano", "states", b"states", "task_id_glob", b"task_id_glob"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskFilter: _TypeAlias = TaskFilter  # noqa: Y015
+
+@_typing.final
+class ListTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most so many; 0: as many as the server gives at once."""
+    cursor: _builtins.str
+    @_builtins.property
+    def filter(self) -> Global___TaskFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___TaskFilter | None = ...,
+        limit: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Where there are more."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
+        """Those created last come first."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___Task] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class WatchTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    CONTROLS_ONLY_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Empty: the caller's own."""
+    controls_only: _builtins.bool
+    """Only what is to become of calls, as sidecars need it: first every task that is not open, then
+    `ready`, then what changes.
+    """
+    cursor: _builtins.str
+    """Go on after this cursor without gap; empty: from now. Not with `controls_only`."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        controls_only: _builtins.bool = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls_only", b"controls_only", "cursor", b"cursor", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTasksRequest: _TypeAlias = WatchTasksRequest  # noqa: Y015
+
+@_typing.final
+class TaskControlChange(_message.Message):
+    """What is to become of one task's next calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CUT_STREAMS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    control: Global___TaskControl.ValueType
+    revision: _builtins.int
+    """Of the task. A lower one than is known already says nothing new."""
+    cut_streams: _builtins.bool
+    by: _builtins.str
+    """Who said so and why, for the refusals."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        control: Global___TaskControl.ValueType = ...,
+        revision: _builtins.int = ...,
+        cut_streams: _builtins.bool = ...,
+        by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "control", b"control", "cut_streams", b"cut_streams", "reason", b"reason", "revision", b"revision", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskControlChange: _TypeAlias = TaskControlChange  # noqa: Y015
+
+@_typing.final
+class WatchTasksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Ready(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BEAT_S_FIELD_NUMBER: _builtins.int
+        beat_s: _builtins.float
+        """At least so often something is sent, if only `beat`; after three times as long without
+        anything the stream may be taken for dead.
+        """
+        def __init__(
+            self,
+            *,
+            beat_s: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_s", b"beat_s"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Beat(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TASK_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Everything after this follows. Empty where there is nothing to go on from."""
+    @_builtins.property
+    def task(self) -> Global___Task: ...
+    @_builtins.property
+    def control(self) -> Global___TaskControlChange: ...
+    @_builtins.property
+    def ready(self) -> Global___WatchTasksResponse.Ready:
+        """Sent once, when the subscription stands."""
+
+    @_builtins.property
+    def beat(self) -> Global___WatchTasksResponse.Beat: ...
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+        control: Global___TaskControlChange | None = ...,
+        ready: Global___WatchTasksResponse.Ready | None = ...,
+        beat: Global___WatchTasksResponse.Beat | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "control", b"control", "event", b"event", "ready", b"ready", "task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "control", b"control", "cursor", b"cursor", "event", b"event", "ready", b"ready", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["task", "control", "ready", "beat"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchTasksResponse: _TypeAlias = WatchTasksResponse  # noqa: Y015
+
+@_typing.final
+class CreateTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Empty: the caller's own."""
+    task_id: _builtins.str
+    state: Global___TaskState.ValueType
+    """PENDING (also if unspecified), PLANNING or RUNNING."""
+    title: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def budget(self) -> Global___BudgetAmount: ...
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        budget: Global___BudgetAmount | None = ...,
+        title: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "namespace", b"namespace", "reason", b"reason", "state", b"state", "task_id", b"task_id", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateTaskRequest: _TypeAlias = CreateTaskRequest  # noqa: Y015
+
+@_typing.final
+class UpdateTaskRequest(_message.Message):
+    """Says what a task is about now. What is absent stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    task_id: _builtins.str
+    state: Global___TaskState.ValueType
+    """PLANNING, RUNNING, COMPLETED or FAILED; unspecified: as it is."""
+    title: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def budget(self) -> Global___BudgetAmount:
+        """Replaces the task's budget; without a limit in it the task has none."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        budget: Global___BudgetAmount | None = ...,
+        title: _builtins.str | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_title", b"_title", "budget", b"budget", "title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_title", b"_title", "budget", b"budget", "namespace", b"namespace", "reason", b"reason", "state", b"state", "task_id", b"task_id", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
+    _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
+
+Global___UpdateTaskRequest: _TypeAlias = UpdateTaskRequest  # noqa: Y015
+
+@_typing.final
+class CancelTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CUT_STREAMS_FIELD_NUMBER: _builtins.int
+    CREATE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    task_id: _builtins.str
+    reason: _builtins.str
+    cut_streams: _builtins.bool
+    """Cut calls in flight, too."""
+    create: _builtins.bool
+    """Make the task known, if nobody called for it yet: its first call is refused."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        cut_streams: _builtins.bool = ...,
+        create: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "cut_streams", b"cut_streams", "namespace", b"namespace", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelTaskRequest: _TypeAlias = CancelTaskRequest  # noqa: Y015
+
+@_typing.final
+class PauseTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    task_id: _builtins.str
+    reason: _builtins.str
+    create: _builtins.bool
+    """Make the task known, if nobody called for it yet: its first call is refused."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        create: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create", b"create", "namespace", b"namespace", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseTaskRequest: _TypeAlias = PauseTaskRequest  # noqa: Y015
+
+@_typing.final
+class ResumeTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    task_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeTaskRequest: _TypeAlias = ResumeTaskRequest  # noqa: Y015

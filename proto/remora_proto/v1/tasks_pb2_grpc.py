@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class TaskServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -39,12 +41,103 @@ class TaskServiceStub:
                 request_serializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.SerializeToString,
                 response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.FromString,
                 _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/remora.v1.TaskService/Get',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.GetTaskResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/remora.v1.TaskService/List',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/remora.v1.TaskService/Watch',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
+                _registered_method=True)
+        self.Create = channel.unary_unary(
+                '/remora.v1.TaskService/Create',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.CreateTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
+        self.Update = channel.unary_unary(
+                '/remora.v1.TaskService/Update',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.UpdateTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/remora.v1.TaskService/Cancel',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.CancelTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/remora.v1.TaskService/Pause',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.PauseTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/remora.v1.TaskService/Resume',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.ResumeTaskRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
 
     def Lease(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Get(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Create(self, request, context):
+        """Makes a task known; one that is known already in an earlier or the same state is taken on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Update(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Pause(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,6 +151,46 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.FromString,
                     response_serializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.SerializeToString,
             ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.GetTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.GetTaskResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.ListTasksRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.WatchTasksRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.WatchTasksResponse.SerializeToString,
+            ),
+            'Create': grpc.unary_unary_rpc_method_handler(
+                    servicer.Create,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.CreateTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.Task.SerializeToString,
+            ),
+            'Update': grpc.unary_unary_rpc_method_handler(
+                    servicer.Update,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.UpdateTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.Task.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.CancelTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.Task.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.PauseTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.Task.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.ResumeTaskRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.Task.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'remora.v1.TaskService', rpc_method_handlers)
@@ -67,7 +200,9 @@ def add_TaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskService:
-    """Missing associated documentation comment in .proto file."""
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
 
     @staticmethod
     def Lease(request,
@@ -86,6 +221,222 @@ class TaskService:
             '/remora.v1.TaskService/Lease',
             remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.SerializeToString,
             remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Get',
+            remora__proto_dot_v1_dot_tasks__pb2.GetTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.GetTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/List',
+            remora__proto_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/remora.v1.TaskService/Watch',
+            remora__proto_dot_v1_dot_tasks__pb2.WatchTasksRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.WatchTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Create(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Create',
+            remora__proto_dot_v1_dot_tasks__pb2.CreateTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Update(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Update',
+            remora__proto_dot_v1_dot_tasks__pb2.UpdateTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Cancel',
+            remora__proto_dot_v1_dot_tasks__pb2.CancelTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Pause',
+            remora__proto_dot_v1_dot_tasks__pb2.PauseTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Resume',
+            remora__proto_dot_v1_dot_tasks__pb2.ResumeTaskRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.Task.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,23 +31,110 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TaskServiceStub:
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TaskServiceAsyncStub: ...
     Lease: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.LeaseRequest, _tasks_pb2.LeaseResponse]
+    Get: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]
+    List: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
+    Watch: _grpc.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]
+    Create: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.Task]
+    """Makes a task known; one that is known already in an earlier or the same state is taken on."""
+    Update: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.Task]
+    Cancel: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.Task]
+    Pause: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.PauseTaskRequest, _tasks_pb2.Task]
+    Resume: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ResumeTaskRequest, _tasks_pb2.Task]
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Lease: _aio.UnaryUnaryMultiCallable[_tasks_pb2.LeaseRequest, _tasks_pb2.LeaseResponse]  # type: ignore[assignment]
+    Get: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]  # type: ignore[assignment]
+    List: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
+    Watch: _aio.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]  # type: ignore[assignment]
+    Create: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CreateTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
+    """Makes a task known; one that is known already in an earlier or the same state is taken on."""
+    Update: _aio.UnaryUnaryMultiCallable[_tasks_pb2.UpdateTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
+    Cancel: _aio.UnaryUnaryMultiCallable[_tasks_pb2.CancelTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
+    Pause: _aio.UnaryUnaryMultiCallable[_tasks_pb2.PauseTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
+    Resume: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ResumeTaskRequest, _tasks_pb2.Task]  # type: ignore[assignment]
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Asking again for what is the case already changes nothing. FAILED_PRECONDITION: the task's state
+    does not allow it.
+    """
+
     @_abc_1.abstractmethod
     def Lease(
         self,
         request: _tasks_pb2.LeaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.LeaseResponse, _abc.Awaitable[_tasks_pb2.LeaseResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Get(
+        self,
+        request: _tasks_pb2.GetTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.GetTaskResponse, _abc.Awaitable[_tasks_pb2.GetTaskResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _tasks_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.ListTasksResponse, _abc.Awaitable[_tasks_pb2.ListTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _tasks_pb2.WatchTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_tasks_pb2.WatchTasksResponse], _abc.AsyncIterator[_tasks_pb2.WatchTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Create(
+        self,
+        request: _tasks_pb2.CreateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.Task, _abc.Awaitable[_tasks_pb2.Task]]:
+        """Makes a task known; one that is known already in an earlier or the same state is taken on."""
+
+    @_abc_1.abstractmethod
+    def Update(
+        self,
+        request: _tasks_pb2.UpdateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.Task, _abc.Awaitable[_tasks_pb2.Task]]: ...
+
+    @_abc_1.abstractmethod
+    def Cancel(
+        self,
+        request: _tasks_pb2.CancelTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.Task, _abc.Awaitable[_tasks_pb2.Task]]: ...
+
+    @_abc_1.abstractmethod
+    def Pause(
+        self,
+        request: _tasks_pb2.PauseTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.Task, _abc.Awaitable[_tasks_pb2.Task]]: ...
+
+    @_abc_1.abstractmethod
+    def Resume(
+        self,
+        request: _tasks_pb2.ResumeTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.Task, _abc.Awaitable[_tasks_pb2.Task]]: ...
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,9 +1,10 @@
-"""Follows records through restarts of the aggregator: without gap, without repetition."""
+"""Follows an aggregator through its restarts: without gap, without repetition."""
 
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from remora.client.aggregator import AggregatorClient, AggregatorWatch
 from remora.client.filter import RecordFilter
 from remora.client.records import RecordClient
 from remora.errors import Unavailable
@@ -35,23 +36,52 @@ def follow(
     Raises:
         Unavailable: Only before the first watch stands: later failures are waited out.
     """
+    return follow_watch(
+        connect,
+        lambda client, cursor: client.watch(wanted, cursor=cursor, with_bodies=with_bodies),
+        earlier=lambda client: ((stored, stored.cursor) for stored in earlier(client)),
+        say=say,
+        sleep=sleep,
+    )
+
+
+def follow_watch[C: AggregatorClient, T](
+    connect: Callable[[], C],
+    watch: Callable[[C, str], AggregatorWatch[T]],
+    *,
+    earlier: Callable[[C], Iterable[tuple[T, str]]],
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[T]:
+    """Yield what was there and then all that a watch tells, for as long as it is taken.
+
+    Args:
+        connect: Opens a client, with the credentials as they are now.
+        watch: Watches from after a cursor; from now, if that is empty.
+        earlier: Gives what comes first, each with the cursor after it; empty: it has none.
+        say: Told once when the aggregator goes, and once when it is back.
+        sleep: How to wait between tries.
+
+    Raises:
+        Unavailable: Only before the first watch stands: later failures are waited out.
+    """
     cursor, is_down, pause_s = "", False, _PAUSE_FIRST_S
     while True:
         try:
             with connect() as client:
                 if not cursor:
-                    start = _now(client, wanted)
-                    for stored in earlier(client):
-                        yield stored
-                        start = stored.cursor
+                    start = _now(watch(client, ""))
+                    for one, after in earlier(client):
+                        yield one
+                        start = after or start
                     cursor = start
-                watch = client.watch(wanted, cursor=cursor, with_bodies=with_bodies)
+                watching = watch(client, cursor)
                 if is_down:
                     say("the aggregator is back")
                 is_down, pause_s = False, _PAUSE_FIRST_S
-                for stored in watch:
-                    yield stored
-                    cursor = stored.cursor
+                for one in watching:
+                    yield one
+                    cursor = watching.cursor
         except Unavailable as error:
             if not cursor:
                 raise
@@ -62,8 +92,7 @@ def follow(
         pause_s = min(pause_s * 2, _PAUSE_MOST_S)
 
 
-def _now(client: RecordClient, wanted: RecordFilter) -> str:
+def _now[T](watch: AggregatorWatch[T]) -> str:
     """Return the cursor of now: taken before the past is read, so that nothing falls between."""
-    watch = client.watch(wanted)
     watch.close()
     return watch.cursor

@@ -26,12 +26,15 @@ SUMMARIES = {
     "demo": "Watch a small agent's calls being intercepted, recorded and priced.",
     "run": "Run a program with its LLM calls intercepted.",
     "records": "List recorded calls, or follow them.",
-    "usage": "Sum up calls, tokens and cost.",
+    "usage": "Sum up calls, tokens, cost, and what the cache saved.",
+    "tasks": "List tasks, show one, pause, resume or cancel it.",
+    "top": "Watch what is going on: calls, cost, latency, tasks.",
     "explain": "Explain why a recorded call went where it went.",
     "policy": "Check policy files, show which policy applies, explain what it makes of a call.",
     "sidecar": "Run a sidecar.",
     "aggregator": "Run an aggregator.",
     "netinit": "Apply or remove the redirect rules of a pod.",
+    "inject": "Add the sidecar to Kubernetes manifests.",
 }
 """Said by ``--help``, which imports no part; a test compares them with the commands."""
 

@@ -20,7 +20,7 @@ from remora.cli.policy_sources import (
 
 if TYPE_CHECKING:
     from remora.cli.policy_question import PolicyAnswer, PolicyQuestion, UnsentRequest
-    from remora.records import Attribution
+    from remora.policy import EffectivePolicy
 
 DEFAULT_URL = "https://api.openai.com/v1/chat/completions"
 
@@ -86,13 +86,13 @@ def explain(
     policy = policy_of_files(files, labels or {}) if files else running_policy()
     notes: tuple[str, ...] = ()
     if call_id is None:
-        request = _request(body, url, method)
-        now_unix_ns, attribution = SystemClock().now_unix_ns(), Attribution(**whose)
+        request, now_unix_ns = _request(body, url, method), SystemClock().now_unix_ns()
+        asked = PolicyQuestion(policy, request, now_unix_ns, labels, Attribution(**whose))
     else:
-        request, now_unix_ns, attribution, notes = _of_call(call_id, aggregator, whose)
+        asked, notes = _of_call(call_id, aggregator, whose, policy, labels)
     # The first of a name counts: what is said here goes before what is so by itself.
-    request = replace(request, headers=(*headers, *request.headers))
-    asked = PolicyQuestion(policy, request, now_unix_ns, labels, attribution)
+    request = replace(asked.request, headers=(*headers, *asked.request.headers))
+    asked = replace(asked, request=request)
     answer = _answered(asked)
     _show(replace(answer, notes=(*answer.notes, *notes)), as_json=as_json)
 
@@ -116,10 +116,18 @@ def _request(body: IO[bytes] | None, url: str | None, method: str | None) -> "Un
 
 
 def _of_call(
-    call_id: str, aggregator: str | None, whose: Mapping[str, str]
-) -> "tuple[UnsentRequest, int, Attribution, tuple[str, ...]]":
-    """Take the request from a record: what it asked, when, whose it was, and what is missing."""
+    call_id: str,
+    aggregator: str | None,
+    whose: Mapping[str, str],
+    policy: "EffectivePolicy",
+    labels: Mapping[str, str] | None,
+) -> "tuple[PolicyQuestion, tuple[str, ...]]":
+    """Take the request from a record, with when it was sent and whose it was; and what is missing.
+
+    What the call used is known.
+    """
     from remora.cli.explain import recorded_call
+    from remora.cli.policy_question import PolicyQuestion
     from remora.cli.recorded_request import recorded_request
 
     record = recorded_call("remora policy explain", call_id, aggregator, with_bodies=True)
@@ -129,7 +137,9 @@ def _of_call(
         text = f"the call {call_id} can't be asked again: {error}. Give the body with --request."
         raise click.ClickException(text) from None
     given = {name: text for name, text in whose.items() if text}
-    return request, record.started_unix_ns, replace(record.attribution, **given), notes
+    attribution, used = replace(record.attribution, **given), record.usage
+    asked = PolicyQuestion(policy, request, record.started_unix_ns, labels, attribution, used)
+    return asked, notes
 
 
 def _answered(asked: "PolicyQuestion") -> "PolicyAnswer":

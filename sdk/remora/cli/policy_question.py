@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from remora.receipt import Receipt
-from remora.records import Attribution
+from remora.records import Attribution, Usage
 
 if TYPE_CHECKING:
     from remora.policy import EffectivePolicy
@@ -37,6 +37,7 @@ class PolicyQuestion:
         labels: Of the pod that sends it; None: those of the sidecar's settings.
         attribution: Whose call it is; what is empty is left to the request's own headers.
         asked_unix_ns: When.
+        used: What it used, of a request that was sent once; None where nobody knows.
     """
 
     policy: "EffectivePolicy"
@@ -44,6 +45,7 @@ class PolicyQuestion:
     asked_unix_ns: int
     labels: Mapping[str, str] | None = None
     attribution: Attribution = field(default_factory=Attribution)
+    used: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from remora.cli.moments import iso_utc
 from remora.cli.receipt_json import receipt_json
-from remora.client.usage import UsageDimension, UsageRow
+from remora.client.usage import Measure, UsageDimension, UsageRow
 from remora.records import Attempt, Body, CacheVerdict, CallError, Cost, StoredRecord, Usage
 
 
@@ -26,6 +26,7 @@ def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str,
         "pod_uid": stored.pod_uid or None,
         **_texts(record.attribution),
         **_texts(record.origin),
+        "labels": dict(record.origin.labels),
         "provider": record.provider or None,
         "dialect": record.dialect or None,
         "operation": record.operation or None,
@@ -143,21 +144,50 @@ def known_tokens(row: UsageRow, figure: str) -> int | None:
     return None if number == 0 and row.unread_usage_calls else number
 
 
-def usage_json(row: UsageRow, group_by: Sequence[UsageDimension]) -> dict[str, Any]:
-    """Show one group's sums."""
+def usage_json(
+    row: UsageRow,
+    group_by: Sequence[UsageDimension],
+    *,
+    interval_s: int = 0,
+    with_quantiles: bool = False,
+) -> dict[str, Any]:
+    """Show one group's sums.
+
+    Args:
+        row: The sums.
+        group_by: What was grouped by.
+        interval_s: The interval that was asked for; 0: none.
+        with_quantiles: Whether quantiles were asked for.
+    """
     names = [dimension.name.lower() for dimension in group_by]
     return {
         "group": {name: key or None for name, key in zip(names, row.keys, strict=True)},
+        "starts_at": iso_utc(row.start_unix_ns) if interval_s else None,
         "calls": row.calls,
         "errors": row.errors,
         "cached_calls": row.cached_calls,
+        "estimated_calls": row.estimated_calls,
         "unread_usage_calls": row.unread_usage_calls,
         "unpriced_calls": row.unpriced_calls,
+        "priced_calls": row.priced_calls,
         "input_tokens": known_tokens(row, "input_tokens"),
         "output_tokens": known_tokens(row, "output_tokens"),
         "cache_read_tokens": known_tokens(row, "cache_read_tokens"),
         "cache_write_tokens": known_tokens(row, "cache_write_tokens"),
         "reasoning_tokens": known_tokens(row, "reasoning_tokens"),
         "cost_usd": None if row.cost_usd is None else _money(row.cost_usd),
+        "saved_usd": None if row.saved_usd is None else _money(row.saved_usd),
+        "saved_s": row.saved_s,
         "latency_sum_s": row.latency_sum_s,
+        "quantiles": _quantiles(row) if with_quantiles else None,
     }
+
+
+def _quantiles(row: UsageRow) -> dict[str, list[dict[str, float]]]:
+    shown: dict[str, list[dict[str, float]]] = {
+        f"{measure.name.lower()}_s": [] for measure in Measure
+    }
+    for one in row.quantiles:
+        told = {"quantile": one.quantile, "value_s": one.value_s, "error": one.error}
+        shown[f"{one.measure.name.lower()}_s"].append(told)
+    return shown

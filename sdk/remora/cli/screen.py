@@ -3,7 +3,7 @@
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Never
 
@@ -27,17 +27,20 @@ def output() -> Console:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show what is waited for, on a terminal and only once it takes more than a second."""
+def waiting(what: str) -> Iterator[Callable[[str], None]]:
+    """Show what is waited for, on a terminal and only once it takes more than a second.
+
+    Gives what shows something else from then on.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda text: None
         return
     status = Console(stderr=True).status(what)
     timer = threading.Timer(_PATIENCE_S, status.start)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield status.update
     finally:
         timer.cancel()
         timer.join()

@@ -49,6 +49,8 @@ def _unavailable(code: grpc.StatusCode, details: str, target: AggregatorTarget) 
             return _unreachable(details, target)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"the aggregator at {where} did not answer in time"
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return f"the aggregator at {where} is asked for too much at once: {details}; try later"
         case grpc.StatusCode.CANCELLED:
             return f"the aggregator at {where} ended the call"
         case grpc.StatusCode.UNIMPLEMENTED:

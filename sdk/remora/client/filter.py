@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from enum import Enum
 
+from remora.client.condition import Condition
+from remora.client.condition import to_message as condition_message
 from remora_proto.v1 import records_pb2 as pb
 
 
@@ -29,6 +31,9 @@ class RecordFilter:
         model: The requested, sent or response model, exactly.
         since_unix_ns: Calls that started then or later; 0: from the beginning.
         until_unix_ns: Calls that started before; 0: without end.
+        conditions: On any field of a record; `remora.client.condition.parse_condition` reads them
+            as people write them.
+        text: Words that captured bodies hold, all of them; finds only what policy kept.
     """
 
     call_id: str = ""
@@ -46,6 +51,8 @@ class RecordFilter:
     since_unix_ns: int = 0
     until_unix_ns: int = 0
     outcome: Outcome = Outcome.ANY
+    conditions: tuple[Condition, ...] = ()
+    text: str = ""
 
 
 _TEXTS = tuple(f.name for f in fields(RecordFilter) if f.type is str)
@@ -54,7 +61,9 @@ _TEXTS = tuple(f.name for f in fields(RecordFilter) if f.type is str)
 def to_message(wanted: RecordFilter) -> pb.RecordFilter:
     """Make the wire form of a filter."""
     message = pb.RecordFilter(
-        since_unix_nano=wanted.since_unix_ns, until_unix_nano=wanted.until_unix_ns
+        since_unix_nano=wanted.since_unix_ns,
+        until_unix_nano=wanted.until_unix_ns,
+        conditions=map(condition_message, wanted.conditions),
     )
     message.outcome = wanted.outcome.value  # type: ignore[assignment]  # the enum's wire number
     for name in _TEXTS:

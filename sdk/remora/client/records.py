@@ -1,36 +1,26 @@
-"""Records and usage, asked of an aggregator by a synchronous program.
-
-One `RecordClient` holds one connection. Its methods raise `remora.errors.Unavailable` where
-the aggregator can't be reached and `remora.errors.BadRequest` where it refuses the question;
-nothing of gRPC shows.
-"""
+"""Records and usage, asked of an aggregator by a synchronous program."""
 
 import threading
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
-
-import grpc
+from typing import Any
 
 from remora.client import filter as filters
 from remora.client import usage as usages
-from remora.client.failures import explain
+from remora.client.aggregator import AggregatorClient, AggregatorWatch
 from remora.client.filter import Order, RecordFilter
 from remora.client.target import AggregatorTarget
 from remora.client.usage import UsageDimension, UsageRow
-from remora.errors import Unavailable
 from remora.record_wire import stored_from_message
 from remora.records import StoredRecord
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
 _PAGE = 500
-_USAGE_TIMEOUT_S = 60.0
 _EVERYTHING = RecordFilter()
 
 
-class RecordClient:
-    """Asks one aggregator; a context manager, usable from several threads."""
+class RecordClient(AggregatorClient):
+    """Asks one aggregator about calls."""
 
     def __init__(self, target: AggregatorTarget, *, page_size: int = _PAGE) -> None:
         """Open the channel; it is dialled by the first question.
@@ -42,39 +32,33 @@ class RecordClient:
         Raises:
             ConfigError: The address is none, or a file of the target can't be used.
         """
-        self._target = target
+        super().__init__(target)
         self._page_size = page_size
-        self._closed = threading.Event()
-        self._channel = target.channel()
         self._stub = pb_grpc.RecordServiceStub(self._channel)
-
-    def __enter__(self) -> Self:
-        """Return the client."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the client."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; what still waits in another thread ends."""
-        self._closed.set()
-        self._channel.close()
 
     def query(
         self,
         wanted: RecordFilter = _EVERYTHING,
         *,
         order: Order = Order.OLDEST_FIRST,
+        order_by: str = "",
         limit: int | None = None,
         with_bodies: bool = False,
+        fields: Sequence[str] = (),
     ) -> Iterator[StoredRecord]:
-        """Yield the records that match, asking for a page at a time as they are taken."""
+        """Yield the records that match, asking for a page at a time as they are taken.
+
+        Args:
+            wanted: Which records.
+            order: Oldest or newest first; with `order_by` the smallest or the largest.
+            order_by: A field that is a number, such as ``latency_s`` or ``cost.total_usd``; those
+                that lack it come last. Default: the order in which records were committed, which
+                stays what it is while others are stored.
+            limit: How many at most; None: all.
+            with_bodies: Whether captured bodies come too.
+            fields: Paths of the fields to fetch, such as ``usage`` or ``cost.total_usd``; all
+                others are then as if nobody had stated them. Default: all.
+        """
         left, cursor = limit, ""
         while left is None or left > 0:
             page = self._page_size if left is None else min(left, self._page_size)
@@ -84,25 +68,23 @@ class RecordClient:
                 limit=page,
                 cursor=cursor,
                 without_bodies=not with_bodies,
+                order_by=order_by,
+                fields=_readable(fields),
+                in_pages=True,
             )
             taken = 0
-            for stored in self._page(request):
+            for stored in self._records(request):
                 taken, cursor = taken + 1, stored.cursor
-                yield stored
+                yield stored_from_message(stored)
             if taken < page:
                 return
             left = None if left is None else left - taken
 
-    def _page(self, request: pb.QueryRequest) -> Iterator[StoredRecord]:
-        self._check_open()
-        call = self._stub.Query(request)
-        try:
-            for answer in call:
-                yield stored_from_message(answer.stored)
-        except grpc.RpcError as error:
-            raise explain(error, self._target) from error
-        finally:
-            call.cancel()  # type: ignore[no-untyped-call]  # untyped in the stubs
+    def _records(self, request: pb.QueryRequest) -> Iterator[pb.StoredRecord]:
+        for answer in self._stream(self._stub.Query, request):
+            if answer.HasField("stored"):  # an older aggregator knows no pages
+                yield answer.stored
+            yield from answer.page
 
     def watch(
         self, wanted: RecordFilter = _EVERYTHING, *, cursor: str = "", with_bodies: bool = False
@@ -115,8 +97,7 @@ class RecordClient:
             filter=filters.to_message(wanted), cursor=cursor, without_bodies=not with_bodies
         )
         self._check_open()
-        call = self._stub.Watch(request)
-        watch = RecordWatch(call, self._target, cursor, self._closed)
+        watch = RecordWatch(self._stub.Watch(request), self._target, cursor, self._closed)
         watch.wait_ready()
         return watch
 
@@ -124,41 +105,48 @@ class RecordClient:
         self,
         wanted: RecordFilter = _EVERYTHING,
         group_by: Sequence[UsageDimension] = (UsageDimension.MODEL,),
+        *,
+        interval_s: int = 0,
+        quantiles: Sequence[float] = (),
+        limit: int = 0,
     ) -> list[UsageRow]:
-        """Return the sums of the matching calls, one row for each group."""
+        """Return the sums of the matching calls, one row for each group.
+
+        Args:
+            wanted: Which calls.
+            group_by: By what.
+            interval_s: Sums for each span of so long, aligned to the Unix epoch, in the order of
+                time; 0: for the whole time.
+            quantiles: Which quantiles of latency, first token and overhead to tell, each between
+                0 and 1.
+            limit: The groups with the most calls; 0: all. Not together with `interval_s`.
+        """
         request = pb.UsageRequest(
             filter=filters.to_message(wanted),
             group_by=[dimension.value for dimension in group_by],  # type: ignore[misc]  # as above
+            interval_s=interval_s,
+            quantiles=quantiles,
+            limit=limit,
         )
-        self._check_open()
-        try:
-            answer = self._stub.Usage(request, timeout=_USAGE_TIMEOUT_S)
-        except grpc.RpcError as error:
-            raise explain(error, self._target) from error
-        return [usages.from_message(row) for row in answer.rows]
-
-    def _check_open(self) -> None:
-        if self._closed.is_set():
-            raise Unavailable("the client is closed")
+        answer = self._ask(self._stub.Usage, request)
+        return [usages.from_message(row, answer.quantile_error) for row in answer.rows]
 
 
-class RecordWatch(Iterator[StoredRecord]):
-    """Records as they are committed; ends when it or its client is closed.
+def _readable(fields: Sequence[str]) -> list[str]:
+    """Ask for the sum of a cost that is asked for in part: none is without."""
+    is_part = any(path.startswith("cost.") for path in fields)
+    return list(dict.fromkeys((*fields, *(["cost.total_usd"] if is_part else []))))
 
-    Attributes:
-        cursor: Where to go on, without gap or repetition, after what was yielded so far.
-    """
+
+class RecordWatch(AggregatorWatch[StoredRecord]):
+    """Records as they are committed; ends when it or its client is closed."""
 
     def __init__(
         self, call: Any, target: AggregatorTarget, cursor: str, client_closed: threading.Event
     ) -> None:
         """Take a Watch call; made by `RecordClient.watch`."""
-        self.cursor = cursor
-        self._call = call
-        self._target = target
+        super().__init__(call, target, cursor, client_closed)
         self._held: list[StoredRecord] = []
-        self._closed = threading.Event()
-        self._client_closed = client_closed
 
     def wait_ready(self) -> None:
         """Wait until the subscription stands.
@@ -169,10 +157,6 @@ class RecordWatch(Iterator[StoredRecord]):
         event = self._next_event()
         if event is not None and event.WhichOneof("event") == "stored":
             self._held.append(stored_from_message(event.stored))
-
-    def __iter__(self) -> Self:
-        """Return the watch."""
-        return self
 
     def __next__(self) -> StoredRecord:
         """Wait for the next record."""
@@ -187,23 +171,7 @@ class RecordWatch(Iterator[StoredRecord]):
         raise StopIteration
 
     def _next_event(self) -> pb.WatchResponse | None:
-        """Return the next event; None if the watch was closed here."""
-        try:
-            event: pb.WatchResponse | None = next(self._call, None)
-        except grpc.RpcError as error:
-            if self._is_closed():
-                return None
-            raise explain(error, self._target) from error
-        if event is None and not self._is_closed():
-            raise Unavailable(f"the aggregator at {self._target.address} ended the watch")
+        event: pb.WatchResponse | None = super()._next_event()
         if event is not None and event.WhichOneof("event") == "ready_cursor" and not self.cursor:
             self.cursor = event.ready_cursor
         return event
-
-    def _is_closed(self) -> bool:
-        return self._closed.is_set() or self._client_closed.is_set()
-
-    def close(self) -> None:
-        """End the watch, from any thread."""
-        self._closed.set()
-        self._call.cancel()

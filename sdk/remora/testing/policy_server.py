@@ -1,7 +1,8 @@
 """An operator for tests: pushes policies to sidecars and remembers what they made of them.
 
 It speaks `PolicyService` as the operator does, over TCP or a Unix socket, with tokens and TLS
-where a test wants them, and loses connections when told to.
+where a test wants them, and loses connections when told to. Beside it stands a `CertificateServer`,
+which signs for anybody.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from typing import Self
 import grpc
 
 from remora.tasks import TaskOwner
+from remora.testing.certificate_server import CertificateServer
+from remora_proto.v1 import certificates_pb2_grpc
 from remora_proto.v1 import policy_pb2 as pb
 from remora_proto.v1 import policy_pb2_grpc as pb_grpc
 
@@ -31,6 +34,7 @@ class PolicyServer(pb_grpc.PolicyServiceServicer):
         applied: Versions that sidecars put in force, in order.
         refused: What sidecars refused, in order.
         aborts: The status that every stream ends with at once; None: they go on.
+        certificates: Signs for sidecars.
     """
 
     def __init__(self, *, tokens: Collection[str] = (), version: str = "9.9") -> None:
@@ -40,6 +44,7 @@ class PolicyServer(pb_grpc.PolicyServiceServicer):
         self.applied: list[str] = []
         self.refused: list[pb.WatchPolicyRequest.Refused] = []
         self.aborts: grpc.StatusCode | None = None
+        self.certificates = CertificateServer()
         self._tokens = frozenset(tokens)
         self._version = version
         self._newest: pb.WatchPolicyResponse | None = None
@@ -53,6 +58,7 @@ class PolicyServer(pb_grpc.PolicyServiceServicer):
         """Listen: at ``host:port``, where 0 takes any port, or at ``unix:/path``."""
         server = grpc.aio.server()
         pb_grpc.add_PolicyServiceServicer_to_server(self, server)
+        certificates_pb2_grpc.add_CertificateServiceServicer_to_server(self.certificates, server)
         if credentials is None:
             port = server.add_insecure_port(address)
         else:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
+from remora.frozen import quickly_made
 from remora_sidecar.cache.canonical import canonical_body
 from remora_sidecar.cache.credential import (
     Credential,
@@ -35,6 +36,7 @@ _KEPT_BODIES = 64
 _KEPT_BODY_BYTES = 8 * 1024
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CacheKeyParts:
     """A call, as far as its answer may depend on it.

@@ -36,6 +36,11 @@ class CacheLevels:
             if level is not None
         }
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether there is a level that other pods look in."""
+        return "shared" in self._levels
+
     async def get(
         self,
         key: str,

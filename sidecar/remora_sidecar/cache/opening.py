@@ -28,7 +28,6 @@ class CacheSettings:
         url: Of the shared cache; empty if there is none.
         key_file: Seals what is shared.
         namespace: Whose answers these are.
-        shares: Policy wants answers shared in the namespace.
     """
 
     memory_bytes: int
@@ -36,7 +35,6 @@ class CacheSettings:
     url: str
     key_file: Path | None
     namespace: str
-    shares: bool
 
 
 def open_cache(
@@ -54,13 +52,17 @@ def open_cache(
         shared = SharedCache(
             settings.url, namespace=settings.namespace, secret=secrets.values, clock=clock
         )
-    elif settings.shares:
+    disk = DiskCache(data_dir / CACHE_FILE, settings.disk_bytes)
+    return CacheLevels(MemoryFront(settings.memory_bytes), disk, shared), secrets
+
+
+def tell_if_unshared(levels: CacheLevels, scope: str) -> None:
+    """Log that answers are not shared though policy wants them to be."""
+    if scope == "namespace" and not levels.are_shared:
         logger.warning(
             "policy says cache.scope: namespace, which needs REMORA_CACHE_URL: "
             "answers stay in this pod"
         )
-    disk = DiskCache(data_dir / CACHE_FILE, settings.disk_bytes)
-    return CacheLevels(MemoryFront(settings.memory_bytes), disk, shared), secrets
 
 
 def _secrets(key_file: Path | None, data_dir: Path) -> CacheSecrets:

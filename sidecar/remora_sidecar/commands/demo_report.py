@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from remora.cli.figures import clipped, money, plural, seconds
-from remora.cli.usage import cost, total
+from remora.cli.usage_tables import cost, total
 from remora.client.usage import UsageRow
 from remora.records import CallRecord, EndReason
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from remora.cli.usage import usage_table
+from remora.cli.usage_tables import usage_table
 from remora.client.filter import RecordFilter
 from remora.client.records import RecordClient, RecordWatch
 from remora.client.target import AggregatorTarget
@@ -24,6 +25,7 @@ from remora.trust import TRUST_VARIABLES, agent_environment
 from remora_sidecar.commands.control_client import ControlClient
 from remora_sidecar.commands.demo_report import call_line, closing, heading
 from remora_sidecar.commands.demo_servers import DemoServers, demo_servers
+from remora_sidecar.commands.run import shell_code
 
 _AGENT_LIMIT_S = 120.0
 _RECORDS_WAIT_S = 15.0
@@ -99,7 +101,7 @@ def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _run_agent(console: Console, environment: Mapping[str, str]) -> int:
-    """Run the agent, showing what it says; returns its exit code."""
+    """Run the agent, showing what it says; returns its exit code as a shell would."""
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "remora.testing.agent"],
         env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
@@ -113,7 +115,9 @@ def _run_agent(console: Console, environment: Mapping[str, str]) -> int:
         finally:
             limit.cancel()
             agent.terminate()
-    return agent.returncode
+    if agent.returncode == -signal.SIGINT:  # Ctrl-C is for all of a terminal's processes
+        raise KeyboardInterrupt
+    return shell_code(agent.returncode)
 
 
 def _calls(control: ControlClient, session_id: str) -> int:

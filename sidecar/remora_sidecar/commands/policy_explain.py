@@ -74,7 +74,7 @@ def answer(question: PolicyQuestion) -> PolicyAnswer:
     course = _course(call, snapshot, _steering(settings, snapshot, clock), notes, clock)
     if snapshot.rulebook.rules.budgets or snapshot.rulebook.rules.rates:
         notes.append(_NOTHING_SPENT)
-    known = replace(known, receipt=course.receipt(), notes=tuple(notes))
+    known = replace(known, receipt=course.receipt(question.used), notes=tuple(notes))
     if isinstance(course, Refused):
         return replace(known, refusal=_foreseen(course.refusal, call))
     keys = Keys(settings.secrets_dir, os.environ, clock)  # noqa: TID251 - policy names them
@@ -124,7 +124,7 @@ def _course(
     """Ask policy as the engine does, of a body too large to be read as well."""
     rulebook = snapshot.rulebook
     if call.unread_over is not None and not snapshot.opaque_allowed:
-        return Refused(too_large(call.unread_over), lambda: rulebook.receipt)
+        return Refused(too_large(call.unread_over), lambda _: rulebook.receipt)
     situation = Situation(
         rulebook=rulebook,
         own=call.own,

@@ -115,7 +115,12 @@ def run_program(program: tuple[str, ...], environment: Mapping[str, str]) -> int
         return 126
     with _signals_passed_to(child):
         code = child.wait()
-    return code if code >= 0 else 128 - code
+    return shell_code(code)
+
+
+def shell_code(returncode: int) -> int:
+    """Give a program's exit code as a shell would: 128 and the signal for one that died of it."""
+    return returncode if returncode >= 0 else 128 - returncode
 
 
 @contextmanager

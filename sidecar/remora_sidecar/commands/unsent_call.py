@@ -91,7 +91,7 @@ def _read(
 ) -> tuple[CallRequest, bytes, str]:
     """Read what is asked; gives the decoded body as well, and what is wrong with it."""
     if not is_held:
-        request = replace(dialect.read_request(head, b""), problem="")
+        request = dialect.read_request(head, b"")._replace(problem="")
         return request, b"", f"the body is larger than {limit} bytes and is not read"
     encoding = header(head.headers, b"content-encoding")
     body, problem = decode_body(encoding, asked.body, limit)

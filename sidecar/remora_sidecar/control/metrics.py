@@ -1,4 +1,4 @@
-"""The state of spool, cache, policy and export as metrics, read when a scrape comes."""
+"""The state of spool, cache, policy, certificate and export as metrics, read at each scrape."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -145,6 +145,44 @@ class _PolicyCollector(Collector):
         )
 
 
+class CertificateFigures(Protocol):
+    """What is known of the certificates that the operator signs."""
+
+    renewals_total: int
+    failures_total: int
+
+    @property
+    def not_after_unix_s(self) -> float | None:
+        """When those in use end; None before the first."""
+        ...
+
+
+class _CertificateCollector(Collector):
+    def __init__(self, certificate: CertificateFigures) -> None:
+        self._certificate = certificate
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        certificate = self._certificate
+        end = GaugeMetricFamily(
+            "remora_certificate_not_after_seconds",
+            "When the certificate of this pod ends, in seconds since 1970.",
+        )
+        if certificate.not_after_unix_s is not None:
+            end.add_metric((), certificate.not_after_unix_s)
+        yield end
+        yield CounterMetricFamily(
+            "remora_certificate_renewals",
+            "Certificates that the operator signed for this pod.",
+            certificate.renewals_total,
+        )
+        yield CounterMetricFamily(
+            "remora_certificate_failures",
+            "Times that the operator was asked for one in vain.",
+            certificate.failures_total,
+        )
+
+
 class _ExportCollector(Collector):
     def __init__(self, dropped: Mapping[str, int]) -> None:
         self._dropped = dropped
@@ -164,6 +202,11 @@ class _ExportCollector(Collector):
 def watch_cache(registry: CollectorRegistry, cache: CacheFigures) -> None:
     """Add the cache's figures to a registry."""
     registry.register(_CacheCollector(cache))
+
+
+def watch_certificate(registry: CollectorRegistry, certificate: CertificateFigures) -> None:
+    """Add what is known of the operator's certificates to a registry."""
+    registry.register(_CertificateCollector(certificate))
 
 
 def watch_export(registry: CollectorRegistry, dropped: Mapping[str, int]) -> None:

@@ -8,8 +8,9 @@ itself; a dialect only watches copies, already decoded from any content-encoding
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from remora.frozen import quickly_made
 from remora.records import CallError, Usage
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 from remora_sidecar.model.refusal import ErrorAnswer, Refusal
@@ -21,8 +22,7 @@ HELD_EVENT_LIMIT_BYTES = 4 * 1024 * 1024
 """One event of a stream is held up to this size; a larger one is skipped and noted."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRequest:
+class CallRequest(NamedTuple):
     """What a request asks for.
 
     Attributes:
@@ -52,6 +52,10 @@ class CallRequest:
     reads_back: bool = False
     priced_model: str = ""
 
+    def asking_for(self, model: str) -> "CallRequest":
+        """Ask another model for the same; for every call that is rewritten, so a quick one."""
+        return CallRequest._make((self.operation, model, *self[2:]))
+
 
 def samples(temperature: object, seed: object = None, choices: object = 1) -> bool:
     """Tell whether a request asks for a sample: by its parameters, absent ones None.
@@ -72,6 +76,7 @@ class Completeness(Enum):
     UNKNOWN = "unknown"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
     """What an answer stated; empty or None where it stated nothing.

@@ -80,7 +80,7 @@ class OllamaReader:
         self._request = request
         embeds = request.operation == _EMBEDDINGS
         skim = embeds and not self._failed
-        self._body = AnswerBody(head, self._take, stream=request.stream, lines=True, skim=skim)
+        self._body = AnswerBody(head, stream=request.stream, lines=True, skim=skim)
         self._model = ""
         self._finish_reason = ""
         self._done = False
@@ -99,12 +99,12 @@ class OllamaReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._take)
         return self._body.has_said(self._has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._take)
         if self._body.is_stream:
             completeness = Completeness.WHOLE if self._done else Completeness.CUT
         usage = _usage(self._counts)

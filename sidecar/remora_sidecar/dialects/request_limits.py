@@ -4,6 +4,7 @@ Told by the names of members, as messages are (`request_messages`).
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from remora_sidecar.dialects.framing.json_values import count, member, word
@@ -12,7 +13,18 @@ from remora_sidecar.dialects.framing.request_fields import number
 MAX_TOOLS: Final = 512
 """Further tools are passed over."""
 
-_OUTPUT_TOKENS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+
+class _Places:
+    """Names by the object in which they stand; the empty name is the request's own."""
+
+    def __init__(self, *places: tuple[str, tuple[str, ...]]) -> None:
+        self.names = places
+        outermost = ([place] if place else names for place, names in places)
+        self.outermost = frozenset(chain.from_iterable(outermost))
+        """Members of a request of which one is there if anything is."""
+
+
+_OUTPUT_TOKENS: Final = _Places(
     (
         "",
         (
@@ -27,9 +39,9 @@ _OUTPUT_TOKENS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("parameters", ("max_new_tokens", "maxOutputTokens")),
     ("options", ("num_predict",)),
 )  # fmt: skip
-"""Names by the object in which they stand; where several do, the first counts."""
+"""Where several stand, the first counts."""
 
-_CHOICES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+_CHOICES: Final = _Places(
     ("", ("n", "best_of", "num_generations", "numResults")),
     ("generationConfig", ("candidateCount", "candidate_count")),
     ("generation_config", ("candidate_count", "candidateCount")),
@@ -43,7 +55,8 @@ _TOOL_OBJECTS: Final = ("function", "toolSpec")
 
 def output_token_limit(asked: Mapping[str, Any]) -> int | None:
     """Return how many tokens an answer may have at most; None where nothing valid is said."""
-    return next(_numbers(asked, _OUTPUT_TOKENS), None)
+    found = _numbers(asked, _OUTPUT_TOKENS)
+    return found[0] if found else None
 
 
 def choices_asked(asked: Mapping[str, Any]) -> int:
@@ -51,20 +64,22 @@ def choices_asked(asked: Mapping[str, Any]) -> int:
     return max(_numbers(asked, _CHOICES), default=1) or 1
 
 
-def _numbers(
-    asked: Mapping[str, Any], places: tuple[tuple[str, tuple[str, ...]], ...]
-) -> Iterator[int]:
-    for place, names in places:
-        if place and place not in asked:
+def _numbers(asked: Mapping[str, Any], places: _Places) -> list[int]:
+    found: list[int] = []
+    if places.outermost.isdisjoint(asked):  # most often, and this is asked for every call
+        return found
+    for place, names in places.names:
+        holder = asked.get(place) if place else asked
+        if not isinstance(holder, dict):
             continue
-        holder = member(asked, place) if place else asked
         for name in names:
             if name not in holder:
                 continue
             stated = holder[name]
-            found = count(number(stated) if isinstance(stated, str) else stated)
-            if found is not None:
-                yield found
+            stated = count(number(stated) if isinstance(stated, str) else stated)
+            if stated is not None:
+                found.append(stated)
+    return found
 
 
 def tool_names(asked: Mapping[str, Any]) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ _TEXT_IN: Final = (
 )  # fmt: skip
 """Members of a message or part whose text is said, told or answered by a tool."""
 
+_ENVELOPES: Final = frozenset({"request", "generateContentRequest", "input"})
+
 _PIECES: Final = 10_000
 """Bound of the parts of one message that are looked at."""
 
@@ -91,6 +93,8 @@ def messages_of(asked: Mapping[str, Any]) -> Iterator[Message]:
 
 def opened(asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """Take a request out of its envelope: the Gemini CLI's, or that of a count of tokens."""
+    if _ENVELOPES.isdisjoint(asked):
+        return asked
     inner = member(asked, "request") or member(asked, "generateContentRequest")
     return inner or member(member(asked, "input"), "converse") or asked
 

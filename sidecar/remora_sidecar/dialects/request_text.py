@@ -4,10 +4,11 @@ Every dialect writes prompts as strings in JSON; what is no prompt (ids, links, 
 is left out by name. Images and what a provider adds by itself can't be seen.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from remora_sidecar.dialects.framing.json_values import parse_json
-from remora_sidecar.dialects.text_meter import TextMeter
+from remora_sidecar.dialects.text_meter import tokens_of
 
 _NO_TEXT: Final = frozenset(
     {
@@ -29,19 +30,20 @@ def estimated_tokens(value: object) -> int:
     """Estimate from a request as parsed; 0 if it is neither an object nor a list."""
     if not isinstance(value, dict | list):
         return 0
-    meter = TextMeter()
-    pieces = 0
-    waiting: list[Any] = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            if not item.startswith("data:"):
-                meter.add(item)
-                pieces += 1
-        elif isinstance(item, dict):
-            pieces += len(item)
-            meter.add("".join(item))
-            waiting += [inner for key, inner in item.items() if key not in _NO_TEXT]
-        elif isinstance(item, list):
-            waiting += item
-    return round(meter.tokens * 0.9 + pieces * _TOKENS_PER_TEXT)
+    texts: list[str] = []
+    met: list[Any] = [value]
+    for node in met:  # grows as it is gone through: budgets ask this for every call
+        items: Iterable[tuple[object, Any]]
+        if type(node) is dict:
+            texts += node
+            items = node.items()
+        else:
+            items = enumerate(node)
+        for place, inner in items:
+            kind = type(inner)
+            if kind is str:
+                if place not in _NO_TEXT and not inner.startswith("data:"):
+                    texts.append(inner)
+            elif (kind is dict or kind is list) and place not in _NO_TEXT:
+                met.append(inner)
+    return round(tokens_of(texts) * 0.9 + len(texts) * _TOKENS_PER_TEXT)

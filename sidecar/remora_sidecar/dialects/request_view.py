@@ -5,8 +5,7 @@ once, and each part worked out at most once. No bytes make any of it raise.
 """
 
 import hashlib
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from remora_sidecar.dialects.framing.request_fields import read_asked
@@ -33,6 +32,16 @@ _BEFORE_THE_USER: Final = frozenset({SYSTEM, ASSISTANT, TOOL})
 class RequestView:
     """A request as rules see it; never changes."""
 
+    # Kept by hand, as it is worked out: `cached_property` takes as long as some of that does.
+    _whole: Mapping[str, Any] | None = None
+    _opened: Mapping[str, Any] | None = None
+    _bounded_messages: Bounded | None = None
+    _tools: tuple[str, ...] | None = None
+    _output_tokens: tuple[int | None] | None = None
+    _choices = 0
+    _input_tokens = -1
+    _conversation: str | None = None
+
     def __init__(self, head: RequestHead, body: bytes) -> None:
         """Look at a request.
 
@@ -43,22 +52,31 @@ class RequestView:
         self._head = head
         self._body = body
 
-    @cached_property
-    def _whole(self) -> Mapping[str, Any]:
-        return read_asked(self._head, self._body, _FORM_FIELDS)[0]
+    def let_go(self) -> None:
+        """Hold the parsed body no longer; what was worked out stays, the rest is read anew."""
+        self._whole = self._opened = None
 
     @property
     def asked(self) -> Mapping[str, Any]:
         """The request as a JSON object; empty if it is none."""
-        return self._whole
+        whole = self._whole
+        if whole is None:
+            whole = self._whole = read_asked(self._head, self._body, _FORM_FIELDS)[0]
+        return whole
 
-    @cached_property
+    @property
     def _asked(self) -> Mapping[str, Any]:
-        return opened(self._whole)
+        asked = self._opened
+        if asked is None:
+            asked = self._opened = opened(self.asked)
+        return asked
 
-    @cached_property
+    @property
     def _bounded(self) -> Bounded:
-        return bounded(tuple(messages_of(self._asked)))
+        found = self._bounded_messages
+        if found is None:
+            found = self._bounded_messages = bounded(tuple(messages_of(self._asked)))
+        return found
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -70,39 +88,57 @@ class RequestView:
         """Whether messages or texts were left out of `messages` for its bounds."""
         return self._bounded.cut
 
-    @cached_property
+    @property
     def tools(self) -> tuple[str, ...]:
         """Names of the tools that the model may call."""
-        return tool_names(self._asked)
+        if self._tools is None:
+            self._tools = tool_names(self._asked)
+        return self._tools
 
-    @cached_property
+    @property
     def max_output_tokens(self) -> int | None:
         """How long an answer may be at most; None where the request does not say."""
-        return output_token_limit(self._asked)
+        if self._output_tokens is None:
+            self._output_tokens = (output_token_limit(self._asked),)
+        return self._output_tokens[0]
 
-    @cached_property
+    @property
     def choices(self) -> int:
-        """How many answers are made."""
-        return choices_asked(self._asked)
+        """How many answers are made; at least one."""
+        if not self._choices:
+            self._choices = choices_asked(self._asked)
+        return self._choices
 
-    @cached_property
+    def output_tokens(self, usual: int) -> int:
+        """How long all answers together may be at most, where one is as long as usual if unsaid."""
+        return (self.max_output_tokens or usual) * self.choices
+
+    @property
     def estimated_input_tokens(self) -> int:
         """A guess at the prompt's tokens; 0 if there is none that can be read."""
-        return estimated_tokens(self._whole)
+        if self._input_tokens < 0:
+            self._input_tokens = estimated_tokens(self.asked)
+        return self._input_tokens
 
-    @cached_property
+    @property
     def conversation_key(self) -> str:
         """What stays the same as a conversation grows, as 32 hex digits; empty without messages.
 
         A digest of the messages up to the first of a user's: system prompt, greeting, question.
         No model or setting has a part in it.
         """
-        digest = hashlib.blake2b(digest_size=16)
-        message = None
-        for message in messages_of(self._asked):
-            for part in message:
-                data = part.encode("utf-8", "replace")
-                digest.update(len(data).to_bytes(8, "big") + data)
-            if message.role not in _BEFORE_THE_USER:
-                break
-        return digest.hexdigest() if message is not None else ""
+        if self._conversation is None:
+            self._conversation = _conversation_key(messages_of(self._asked))
+        return self._conversation
+
+
+def _conversation_key(messages: Iterator[Message]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    message = None
+    for message in messages:
+        for part in message:
+            data = part.encode("utf-8", "replace")
+            digest.update(len(data).to_bytes(8, "big") + data)
+        if message.role not in _BEFORE_THE_USER:
+            break
+    return digest.hexdigest() if message is not None else ""

@@ -8,11 +8,12 @@ path in front of the dialect's own. Every other byte stays.
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
 from remora.providers import Provider
-from remora_sidecar.dialects.framing.json_members import with_member
+from remora_sidecar.dialects.framing.json_members import spells_a_letter, with_member
 from remora_sidecar.dialects.framing.json_values import parse_json
 
 _DEPLOYMENT = re.compile(r"(/deployments/)([^/]+)(/)", re.IGNORECASE)
@@ -71,7 +72,7 @@ def with_model(dialect: str, path: str, body: bytes, model: str) -> Rewritten | 
         return _with_model_in_path(in_path, path, body, model)
     if dialect.startswith("openai-") and _DEPLOYMENT.search(path):
         return _with_model_in_path(_DEPLOYMENT, path, body, model)
-    value = json.dumps(model).encode()
+    value = _written(model)
     if (changed := _with_only_model(body, value, model)) is not None:
         return Rewritten(path, changed)
     asked = parse_json(body)
@@ -83,14 +84,20 @@ def with_model(dialect: str, path: str, body: bytes, model: str) -> Rewritten | 
         return None
 
 
+@lru_cache(maxsize=1024)
+def _written(model: str) -> bytes:
+    return json.dumps(model).encode()
+
+
 def _with_only_model(body: bytes, value: bytes, model: str) -> bytes | None:
     """Change the model where the word stands once; None where that may be another's.
 
-    A parser tells whether it was the outermost object's: far quicker than to go through the text.
+    A parser tells whether it was the outermost object's, and of an object at all (forms name
+    models as well): far quicker than to go through the text.
     """
     at = body.find(_MODEL_KEY)
     after = at + len(_MODEL_KEY)
-    if at < 0 or body.find(_MODEL_KEY, after) >= 0:
+    if at < 0 or body.find(_MODEL_KEY, after) >= 0 or spells_a_letter(body):
         return None
     found = _TEXT_VALUE.match(body, after)
     if found is None:

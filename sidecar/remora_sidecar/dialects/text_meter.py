@@ -4,6 +4,7 @@ Counts characters, not tokens: it runs beside every event of a stream, and what 
 always marked as an estimate. A tokenizer would be exact for one vendor's models only.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 _ASCII_PER_TOKEN: Final = 4.0
@@ -32,5 +33,19 @@ class TextMeter:
     @property
     def tokens(self) -> int:
         """The estimate so far; at least 1 if there was any text."""
-        tokens = self._ascii / _ASCII_PER_TOKEN + self._extra_bytes * _TOKENS_PER_EXTRA_BYTE
-        return max(1, round(tokens)) if tokens else 0
+        return _tokens(self._ascii, self._extra_bytes)
+
+
+def tokens_of(texts: Sequence[str]) -> int:
+    """Estimate pieces of text at once; at least 1 if there was any."""
+    if all(map(str.isascii, texts)):
+        return _tokens(sum(map(len, texts)), 0)
+    meter = TextMeter()
+    for text in texts:
+        meter.add(text)
+    return meter.tokens
+
+
+def _tokens(ascii_characters: int, extra_bytes: int) -> int:
+    tokens = ascii_characters / _ASCII_PER_TOKEN + extra_bytes * _TOKENS_PER_EXTRA_BYTE
+    return (round(tokens) or 1) if tokens else 0

@@ -46,6 +46,10 @@ class Carried(web.StreamResponse):
         """Do nothing: the body is out."""
 
 
+_CARRIED = {keep_alive: Carried(keep_alive=keep_alive) for keep_alive in (True, False)}
+"""They hold nothing of a call, so that two do for all."""
+
+
 class AgentRequest(web.BaseRequest):
     """A request with its target exactly as the agent wrote it."""
 
@@ -182,4 +186,4 @@ class AgentSide:
 
     def carried(self) -> Carried:
         """What the handler gives back to aiohttp."""
-        return Carried(keep_alive=self.keep_alive)
+        return _CARRIED[self.keep_alive]

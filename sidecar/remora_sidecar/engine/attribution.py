@@ -28,7 +28,9 @@ def attribute(headers: Headers, proxy_user: str, sessions: Sessions, call_id: st
     session is recorded under the default one, and said. The trace is W3C traceparent's,
     else the call's own id.
     """
-    fields = {name: value[:_MAX_ID_CHARS] for name, value in ours(headers).items()}
+    fields = ours(headers)
+    if fields:
+        fields = {name: value[:_MAX_ID_CHARS] for name, value in fields.items()}
     session, notes = _session(fields.get("remora-session") or proxy_user, sessions)
     trace_id, span_id = _trace(headers, call_id)
     attribution = Attribution(
@@ -55,7 +57,8 @@ def _session(session_id: str, sessions: Sessions) -> tuple[Session, tuple[str, .
 
 
 def _trace(headers: Headers, call_id: str) -> tuple[str, str]:
-    match = _TRACEPARENT.fullmatch(header(headers, b"traceparent") or "")
+    stated = header(headers, b"traceparent")
+    match = None if stated is None else _TRACEPARENT.fullmatch(stated)
     if match is None or not match[1].strip("0") or not match[2].strip("0"):
         return call_id, ""
     return match[1], match[2]

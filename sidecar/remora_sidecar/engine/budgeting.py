@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from remora.clock import Clock
 from remora.policy.limits import Budget
 from remora.providers import Provider
-from remora.records import CallRecord, EndReason, Usage
+from remora.records import CallRecord, Cost, EndReason, Usage
 from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.refusal import budget_exceeded, limit_required, rate_limited
@@ -19,6 +19,7 @@ from remora_sidecar.policy.budget_page import Reservation
 from remora_sidecar.policy.budget_verdict import BudgetKeys, BudgetVerdict
 from remora_sidecar.policy.ledger import Admission, Ledger
 from remora_sidecar.policy.rates import RateHold, Rates
+from remora_sidecar.policy.routers import Offer
 
 USUAL_OUTPUT_TOKENS = 1_000
 """Reserved for a call that does not say how long its answer may be."""
@@ -30,11 +31,13 @@ class Held:
 
     Attributes:
         estimate: What it was thought to cost.
+        keys: Whose it is, where budgets count it.
     """
 
     estimate: Amount
     reservation: Reservation | None = None
     rate: RateHold | None = None
+    keys: BudgetKeys | None = None
 
 
 class Allowed(NamedTuple):
@@ -112,6 +115,11 @@ class Budgeting:
         """Say what a call is likely to cost at a place; None if its price is unknown."""
         return self._amount(situation, option).cost_usd
 
+    def price_usd(self, option: Priced, used: Usage) -> Decimal | None:
+        """Say what a call costs at a place with the tokens it used; None if nobody knows."""
+        entered = used.input_tokens
+        return None if entered is None else self._priced(option, entered, used.output_tokens or 0)
+
     async def ready(self, situation: Situation) -> None:
         """Wait, for a moment, for the shares that a call needs as it was asked."""
         if self.leases is None or not situation.rulebook.shares_budgets:
@@ -125,7 +133,7 @@ class Budgeting:
         )
 
     def hold(
-        self, situation: Situation, legs: tuple[Option, ...], others: Iterable[Option]
+        self, situation: Situation, legs: tuple[Option, ...], others: Iterable[Offer]
     ) -> Allowed | RefusedFor:
         """Hold what a call is thought to use.
 
@@ -136,18 +144,37 @@ class Budgeting:
         """
         if not situation.rulebook.rules.budgets:
             return self._rated(situation, Allowed(legs, Held(self._amount(situation, legs[0]))))
-        if (unlimited := self._unlimited(situation, legs)) is not None:
+        is_strict = situation.rulebook.has_strict_budget
+        if is_strict and (unlimited := self._unlimited(situation, legs)) is not None:
             return RefusedFor(limit_required(unlimited.name))
-        found = self._reserved(situation, legs)
+        keys = self._keys(situation)
+        found = self._reserved(keys, situation, legs)
         if found.downgrade is not None:
             legs = self._downgraded(situation, legs, others, found.downgrade)
-            asked_by, found = found.downgrade, self._reserved(situation, legs, downgraded=True)
+            asked_by = found.downgrade
+            found = self._reserved(keys, situation, legs, downgraded=True)
             found = found._replace(downgrade=asked_by if found.reservation is not None else None)
         if found.reservation is None:
             assert found.blocked_by is not None  # noqa: S101 - a downgraded call is let or blocked
             return RefusedFor(budget_exceeded(found.blocked_by), found)
-        held = Held(self._amount(situation, legs[0]), found.reservation)
+        held = Held(self._amount(situation, legs[0]), found.reservation, None, keys)
         return self._rated(situation, Allowed(legs, held, found))
+
+    def hold_more(self, held: Held, spent: Amount) -> bool:
+        """Hold what a failed try cost beside what the next may cost; False if there is no room."""
+        return held.reservation is None or self.ledger.hold_more(held.reservation, spent)
+
+    def charge(self, held: Held, used: Amount) -> None:
+        """Charge what a turn of a conversation used; what the connection holds stays held."""
+        if held.keys is not None:
+            self.ledger.charge(held.keys, used, self._clock.now_unix_ns())
+
+    def let_go(self, held: Held, tokens: int) -> None:
+        """End a conversation, whose turns were charged as they came and used so many tokens."""
+        if held.reservation is not None:
+            self.ledger.refund(held.reservation)
+        if held.rate is not None:
+            self.rates.settle(held.rate, tokens, self._clock.monotonic_s())
 
     def settle(self, held: Held, used: Amount) -> None:
         """Charge what a call used; once."""
@@ -169,13 +196,18 @@ class Budgeting:
         return RefusedFor(rate_limited(admission.refusal, model), allowed.admission)
 
     def _reserved(
-        self, situation: Situation, legs: tuple[Option, ...], *, downgraded: bool = False
+        self,
+        keys: BudgetKeys,
+        situation: Situation,
+        legs: tuple[Option, ...],
+        *,
+        downgraded: bool = False,
     ) -> Admission:
         return self.ledger.reserve(
-            self._keys(situation),
+            keys,
             self._amount(situation, legs[0]),
             self._clock.now_unix_ns(),
-            most=self._most(situation, legs),
+            most=self._most(situation, legs) if situation.rulebook.has_strict_budget else None,
             downgraded=downgraded,
         )
 
@@ -192,7 +224,7 @@ class Budgeting:
         if amount is None:
             view = situation.view
             entered = view.estimated_input_tokens
-            output = (view.max_output_tokens or USUAL_OUTPUT_TOKENS) * view.choices
+            output = view.output_tokens(USUAL_OUTPUT_TOKENS)
             amount = Amount(self._priced(leg, entered, output), entered + output)
             situation.amounts[key] = amount
         return amount
@@ -222,8 +254,6 @@ class Budgeting:
 
     def _unlimited(self, situation: Situation, legs: Sequence[Priced]) -> Budget | None:
         """Find a strict budget of a call for which nobody knows how long its answer may be."""
-        if not situation.rulebook.has_strict_budget:
-            return None
         if all(self._longest_output(situation, leg) is not None for leg in legs):
             return None
         return next(budget for budget in situation.rulebook.rules.budgets if budget.strict)
@@ -232,7 +262,7 @@ class Budgeting:
         self,
         situation: Situation,
         legs: tuple[Option, ...],
-        others: Iterable[Option],
+        others: Iterable[Offer],
         asked_by: BudgetVerdict,
     ) -> tuple[Option, ...]:
         """Say where a call is to go that a budget wants cheaper; as it was if there is no such.
@@ -259,7 +289,7 @@ class Budgeting:
         self,
         situation: Situation,
         legs: tuple[Option, ...],
-        others: Iterable[Option],
+        others: Iterable[Offer],
         asked_by: BudgetVerdict,
     ) -> Option | None:
         """Find the next cheaper place, or the one that the budget names; None if there is none."""
@@ -269,7 +299,7 @@ class Budgeting:
             return situation.option(legs[0].provider, budget.downgrade_to)
         now = self.estimate_usd(legs[0], situation)
         best: tuple[Decimal, Option] | None = None
-        for option in (*legs[1:], *others):
+        for option in (*legs[1:], *map(situation.option_of, others)):
             price = self.estimate_usd(option, situation)
             if price is None or (now is not None and price >= now):
                 continue
@@ -293,16 +323,14 @@ def actual(held: Held, record: CallRecord) -> Amount:
         # Usage of an answered call that can't be read is not nothing: the estimate stands.
         answered = 0 < record.status_code < 400
         return total(spent, held.estimate) if answered else spent
-    cost = record.cost.total_usd if record.cost is not None else None
-    return total(spent, Amount(cost, _tokens(record.usage)))
+    return total(spent, amount_of(record.usage, record.cost))
 
 
 def _of_failed_attempts(record: CallRecord) -> Amount:
     spent = Amount(Decimal(0), 0)
     for attempt in record.attempts:
         if attempt.usage is not None:
-            cost = attempt.cost.total_usd if attempt.cost is not None else None
-            spent = total(spent, Amount(cost, _tokens(attempt.usage)))
+            spent = total(spent, amount_of(attempt.usage, attempt.cost))
     return spent
 
 
@@ -314,5 +342,7 @@ def total(one: Amount, other: Amount) -> Amount:
     return Amount(one.cost_usd + other.cost_usd, one.tokens + other.tokens)
 
 
-def _tokens(usage: Usage) -> int:
-    return (usage.input_tokens or 0) + (usage.output_tokens or 0)
+def amount_of(usage: Usage, cost: Cost | None) -> Amount:
+    """Say what an answer used."""
+    tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+    return Amount(cost.total_usd if cost is not None else None, tokens)

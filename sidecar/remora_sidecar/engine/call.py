@@ -1,15 +1,12 @@
 """One call from the agent's request to the answer's last byte."""
 
-from dataclasses import replace
-
 from aiohttp import web
 from aiohttp.http import RawResponseMessage
 
 from remora.errors import UpstreamError
 from remora.ids import new_call_id
 from remora.providers import Provider
-from remora.records import Attribution, CallError, EndReason
-from remora_sidecar.cache.rules import verdict_field
+from remora.records import Attribution, EndReason
 from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.advising import advice_of
@@ -22,12 +19,13 @@ from remora_sidecar.engine.conversation import TunnelWatch
 from remora_sidecar.engine.course import Course
 from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.finishing import Finishing
-from remora_sidecar.engine.headers import RawHeaders, end_to_end
+from remora_sidecar.engine.headers import end_to_end
 from remora_sidecar.engine.key_use import head_for_cache, with_key_of
 from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.outgoing import Outgoing
+from remora_sidecar.engine.own_headers import own_headers
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.pursuit import Pursuit
 from remora_sidecar.engine.recording import Recording
@@ -68,7 +66,6 @@ class Call:
         self._parts = parts
         self._policy = parts.policy  # one policy for the whole of a call
         self._request = request
-        self._agent = AgentSide(request, self._own_headers)
         self._target = target
         self._provider = provider
         self._head = request_head(request.method, target, request.raw_headers)
@@ -78,6 +75,7 @@ class Call:
         self._session = attributed.session
         self._seen = self._observation(call_id, hand_off, attributed.attribution)
         self._seen.notes.extend(attributed.notes)
+        self._agent = AgentSide(request, own_headers(self._seen, switched_on=parts.answer_headers))
         self._recording = Recording(parts, self._seen, self._session)
         self._attempts = Attempts(parts, self._seen)
         self._finishing: Finishing | None = None
@@ -117,7 +115,11 @@ class Call:
         self._session.in_flight += 1
         self._parts.metrics.in_flight += 1
         try:
-            with self._recording.until_recorded():
+            task_id = self._seen.attribution.task_id
+            with (
+                self._recording.until_recorded(),
+                self._parts.task_gate.carrying(task_id, self._cut),
+            ):
                 await self._carry()
         finally:
             self._session.in_flight -= 1
@@ -135,17 +137,20 @@ class Call:
             self._refuse(too_large(self._parts.held_body_bytes))
             return
         self._read_request(body)
+        seen = self._seen
+        if (held := self._parts.task_gate.refusal(seen.attribution.task_id)) is not None:
+            rulebook = self._policy.rulebook
+            seen.receipt = lambda _: rulebook.receipt
+            self._refuse(held)
+            return
         course = await self._steered(body)
         self._seen.receipt = course.receipt
         if isinstance(course, Refused):
             self._refuse(course.refusal)
             return
         try:
-            pursuit = self._pursuit(course, body)
-            if not (
-                isinstance(body, HeldBody) and await self._with_cache(course.legs[0].leg, pursuit)
-            ):
-                await self._with_provider(pursuit)
+            if not (isinstance(body, HeldBody) and await self._with_cache(course, body)):
+                await self._with_provider(self._pursuit(course, body))
         except UpstreamError as error:
             self._no_answer(error)
 
@@ -156,14 +161,15 @@ class Call:
         rulebook, router = self._policy.rulebook, self._session.router
         if not rulebook.steers and router is None:
             as_asked = Option(own, self._dialect, own.provider, own.model)
-            return Course((as_asked,), lambda: rulebook.receipt)
+            return Course((as_asked,), lambda _: rulebook.receipt)
         situation = steering.situation(
             rulebook, own, self._dialect, seen, self._session, self._sealed(body)
         )
         if router is not None and steering.leaves_open(situation):
             with seen.waiting:
                 situation.advice = await advice_of(router, situation)
-        await steering.budgeting.ready(situation)
+        if steering.budgeting.leases is not None:
+            await steering.budgeting.ready(situation)
         course = steering.course(situation)
         if isinstance(course, Course):
             self._finishing = steering.finishing(course)
@@ -185,6 +191,7 @@ class Call:
             self._attempts.abort()
 
     def _pursuit(self, course: Course, body: RequestBody) -> Pursuit:
+        self._seen.redact_ahead(self._parts.redaction_worker)
         asked = self._outgoing(body)
         return Pursuit(
             self._attempts,
@@ -220,12 +227,12 @@ class Call:
         elif not await pursuit.relay(answer, self._agent):
             self._agent.keep_alive = False  # what would follow is no request
 
-    async def _with_cache(self, leg: Leg, pursuit: Pursuit) -> bool:
+    async def _with_cache(self, course: Course, body: HeldBody) -> bool:
         """Carry the call with the help of the cache; False if it has to go its own way."""
         caching, policy = self._parts.caching, self._policy.cache
         if caching is None or policy is None:
             return False
-        seen = self._seen
+        seen, leg = self._seen, course.legs[0].leg
         key_plan, keys = self._policy.rulebook.key_plan(leg.provider), self._parts.keys
         head = head_for_cache(key_plan, leg.head, leg.provider, keys, caching.secret)
         plan = caching.plan(
@@ -240,7 +247,7 @@ class Call:
             self._refuse(not_cached())
             return True
         if plan.asks:
-            await carriage.lead(pursuit, leg)
+            await carriage.lead(self._pursuit(course, body), leg)
         return plan.asks
 
     async def _take_body(self) -> RequestBody:
@@ -264,7 +271,7 @@ class Call:
                 seen.note(seen.request.problem)
         else:
             seen.opaque = True
-            seen.request = replace(self._dialect.read_request(self._head, b""), problem="")
+            seen.request = self._dialect.read_request(self._head, b"")._replace(problem="")
             limit = self._parts.held_body_bytes
             seen.note(f"the body is larger than {limit} bytes and was not read")
 
@@ -297,19 +304,6 @@ class Call:
             upgrade=upgrade if upgrade.lower() == "websocket" else "",
         )
 
-    def _own_headers(self) -> RawHeaders:
-        """Say what the agent may want to know; evaluated as the head goes out."""
-        if not self._parts.answer_headers:
-            return []
-        seen = self._seen
-        fields = [
-            (b"remora-call-id", seen.call_id.encode()),
-            (b"remora-overhead-ms", b"%.3f" % (seen.overhead_s * 1000)),
-        ]
-        if seen.cache is not None:
-            fields.append((b"remora-cache", verdict_field(seen.cache)))
-        return fields
-
     def _no_answer(self, error: UpstreamError) -> None:
         if self._attempts.body_is_broken:
             self._refuse_broken_body()
@@ -325,14 +319,25 @@ class Call:
         self._refuse(bad_request("the request's body is not framed as HTTP/1.1 asks"))
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._seen.refused(refusal.code)
-        self._recording.finish(EndReason.REFUSED, CallError(refusal.code, refusal.message))
+        self._recording.refused(refusal)
         self._parts.metrics.refused[refusal.code] += 1
         self._say(refusal)
 
     def _say(self, refusal: Refusal) -> None:
         call_id = self._seen.call_id if self._parts.answer_headers else ""
         self._agent.refuse(refusal, call_id, shape=self._dialect.refuse)
+
+    def _cut(self, refusal: Refusal) -> None:
+        """End the call where it is: its task was cancelled, and calls in flight are cut."""
+        agent = self._agent
+        self._seen.note("the call was cut, since its task was cancelled")
+        self._parts.metrics.refused[refusal.code] += 1
+        self._recording.cut(refusal, begun=agent.started)
+        if agent.started:
+            agent.cut()
+        else:
+            agent.keep_alive = False  # the agent may still be sending its body
+            self._say(refusal)
 
     async def _tunnel(self, message: RawResponseMessage) -> None:
         self._seen.status_code = 101

@@ -1,7 +1,7 @@
 """How long a stream's chunks let the agent wait: one per call, fed on the hot path."""
 
+from remora.telemetry.genai_names import DURATION_BOUNDS_S
 from remora_sidecar.engine.spread import Spread
-from remora_sidecar.model.genai_names import DURATION_BOUNDS_S
 
 
 class ChunkTimes:

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from remora.policy.routing import Route
 from remora.receipt import Receipt
+from remora.records import Usage
 from remora_sidecar.engine.attempt_limits import NO_LIMITS, AttemptLimits
 from remora_sidecar.engine.budgeting import Held
 from remora_sidecar.engine.option import Option
+from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.breakers import Breakers
 
 
@@ -42,19 +44,22 @@ class Course:
 
     Attributes:
         legs: The chosen one, then those to fall back on; at least one.
-        receipt: Tells why they are what they are.
+        receipt: Tells why they are what they are; given what the call used, if that is known.
         pace: How they are tried.
         breakers: Tell who is left alone; None where nobody is.
         held: What budgets and rates hold of the call; None where they hold nothing.
         chance: Draws from 0 to 1, for jitter.
+        hold_more: Holds what a failed try cost beside what the next may; False if budgets have
+            no room for both. None where no budget minds.
     """
 
     legs: Options
-    receipt: Callable[[], Receipt]
+    receipt: Callable[[Usage | None], Receipt]
     pace: Pace = UNPACED
     breakers: Breakers | None = None
     held: Held | None = None
     chance: Callable[[], float] = lambda: 0.5
+    hold_more: Callable[[Amount], bool] | None = None
 
     @property
     def is_held(self) -> bool:

@@ -4,22 +4,32 @@ Nobody waits for a receipt but the record, so all that it tells beside what deci
 candidates that were not chosen, verdicts of budgets that let the call go) is worked out then.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from remora.policy.routing import Route
 from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
+from remora.records import Usage
 from remora_sidecar.engine.key_use import whose_key
 from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.situation import Situation
 from remora_sidecar.policy.budget_verdict import BudgetVerdict
 from remora_sidecar.policy.ledger import Admission
-from remora_sidecar.policy.routers import Choice
+from remora_sidecar.policy.routers import Choice, Offer
 from remora_sidecar.policy.routes import Dropped
 
-EstimateUsd = Callable[[Option, Situation], Decimal | None]
-"""Says what a call is likely to cost; None where nobody knows."""
+
+class Prices(Protocol):
+    """Says what a call costs at a place; None where nobody knows."""
+
+    def estimate_usd(self, option: Offer, situation: Situation) -> Decimal | None:
+        """Say what it is likely to cost."""
+        ...
+
+    def price_usd(self, option: Offer, used: Usage) -> Decimal | None:
+        """Say what it costs with the tokens that it used."""
+        ...
 
 
 @dataclass(slots=True)
@@ -29,7 +39,7 @@ class Decision:
     Attributes:
         route: That has the call; None if none has.
         router: What chose; empty if nothing did.
-        options: That it chose from.
+        offers: That it chose from.
         choice: What it chose; None before, and where nothing did.
         fallback: What is tried next.
         dropped: Candidates that can't be taken.
@@ -39,30 +49,29 @@ class Decision:
     """
 
     situation: Situation
-    estimate_usd: EstimateUsd
+    prices: Prices
     route: Route | None = None
     router: str = ""
-    options: tuple[Option, ...] = ()
+    offers: tuple[Offer, ...] = ()
     choice: Choice | None = None
     fallback: tuple[Option, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     admission: Admission | None = None
     taken: Option | None = None
     refused_by: str = ""
-    _receipt: Receipt | None = None
 
     @property
     def policy(self) -> str:
         """Name of the policy."""
         return self.situation.rulebook.receipt.policy
 
-    def receipt(self) -> Receipt:
-        """Tell it; made once."""
-        if self._receipt is None:
-            self._receipt = self._made()
-        return self._receipt
+    def receipt(self, used: Usage | None) -> Receipt:
+        """Tell it.
 
-    def _made(self) -> Receipt:
+        Args:
+            used: What the call used, by which candidates are priced if nobody had to estimate it
+                before: closer than a guess, and done already. None where nobody knows.
+        """
         rulebook = self.situation.rulebook
         provider = (self.taken or self.situation.own).provider
         return Receipt(
@@ -71,7 +80,7 @@ class Decision:
             rule=self.route.name if self.route is not None else "",
             router=self.router,
             propensity=self.choice.propensity if self.choice is not None else None,
-            candidates=(*self._candidates(), *map(_dropped, self.dropped)),
+            candidates=(*self._candidates(used), *map(_dropped, self.dropped)),
             fallback=tuple(option.key for option in self.fallback),
             budgets=self._budgets(),
             credential=whose_key(rulebook.key_plan(provider)),
@@ -88,18 +97,21 @@ class Decision:
             for verdict in admission.verdicts
         )
 
-    def _candidates(self) -> list[CandidateReceipt]:
+    def _candidates(self, used: Usage | None) -> list[CandidateReceipt]:
         scores = self.choice.scores if self.choice is not None else ()
+        prices, situation = self.prices, self.situation
         return [
             CandidateReceipt(
-                provider=option.provider.name,
-                model=option.model,
+                provider=offer.provider.name,
+                model=offer.model,
                 score=score,
-                est_cost_usd=self.estimate_usd(option, self.situation),
+                est_cost_usd=(
+                    prices.estimate_usd(offer, situation)
+                    if used is None or situation.amounts
+                    else prices.price_usd(offer, used)
+                ),
             )
-            for option, score in zip(
-                self.options, scores or (None,) * len(self.options), strict=True
-            )
+            for offer, score in zip(self.offers, scores or (None,) * len(self.offers), strict=True)
         ]
 
 

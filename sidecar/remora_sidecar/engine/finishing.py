@@ -1,11 +1,8 @@
 """What policy wants to know of a call once it is recorded: what it used, and how fast it was."""
 
-from decimal import Decimal
-
 from remora.clock import Clock
 from remora.records import Attempt, CallRecord
-from remora_sidecar.engine.budgeting import Budgeting, Held, actual, total
-from remora_sidecar.policy.amounts import Amount
+from remora_sidecar.engine.budgeting import Budgeting, Held, actual
 from remora_sidecar.policy.failures import Failure, failure_of_status
 from remora_sidecar.policy.latencies import Latencies
 
@@ -24,7 +21,7 @@ class Finishing:
         self._budgeting = budgeting
         self._latencies = latencies
         self._clock = clock
-        self._used = Amount(Decimal(0), 0)
+        self._tokens = 0
 
     def call(self, record: CallRecord) -> None:
         """Take the record of the call itself."""
@@ -33,15 +30,17 @@ class Finishing:
             self._budgeting.settle(self._held, actual(self._held, record))
 
     def turn(self, record: CallRecord) -> None:
-        """Take the record of a turn; what it used is settled as the connection ends."""
+        """Take the record of a turn, and charge what it used: the connection may last for hours."""
         self._time(record)
         if self._held is not None:
-            self._used = total(self._used, actual(self._held, record))
+            used = actual(self._held, record)
+            self._budgeting.charge(self._held, used)
+            self._tokens += used.tokens
 
     def end(self) -> None:
-        """Settle what the turns used."""
+        """Give back what the connection held beside its turns."""
         if self._held is not None:
-            self._budgeting.settle(self._held, self._used)
+            self._budgeting.let_go(self._held, self._tokens)
 
     def _time(self, record: CallRecord) -> None:
         """Measure who answered or failed; after a failed try nobody's time is known exactly."""

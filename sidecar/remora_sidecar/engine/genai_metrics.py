@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from prometheus_client.core import HistogramMetricFamily, Metric
 
 from remora.records import CallRecord
-from remora_sidecar.engine.chunk_times import ChunkTimes
-from remora_sidecar.engine.spread import Spread
-from remora_sidecar.model.genai_names import (
+from remora.telemetry.genai_names import (
     DURATION_BOUNDS_S,
     TOKEN_BOUNDS,
     billable_tokens,
@@ -20,6 +18,8 @@ from remora_sidecar.model.genai_names import (
     provider_name,
     response_model,
 )
+from remora_sidecar.engine.chunk_times import ChunkTimes
+from remora_sidecar.engine.spread import Spread
 
 OTHER_MODEL = "other"
 """Label of models that got no good answer yet, or came when there were enough."""
@@ -60,6 +60,11 @@ class _Histograms:
         return family
 
 
+def _names(record: CallRecord) -> _Labels:
+    """What labels follow from, as the record says it."""
+    return record.operation, record.provider, record.requested_model, record.response_model
+
+
 class GenAIMetrics:
     """The four client metrics of the conventions."""
 
@@ -71,13 +76,16 @@ class GenAIMetrics:
         self._per_chunk = _Histograms(DURATION_BOUNDS_S)
         self._models: set[str] = set()
         self._series: set[_Labels] = set()
+        self._settled: dict[_Labels, _Labels] = {}
 
     def count(self, record: CallRecord) -> None:
         """Count one call."""
         if record.dialect in _UNREAD_DIALECTS or record.opaque:
             return
-        self._learn_models(record)
-        labels = self._labels(record)
+        labels = self._settled.get(_names(record))
+        if labels is None:
+            self._learn_models(record)
+            labels = self._labels(record)
         self._duration.of(*labels, error_type(record)).add(record.latency_s)
         if record.stream and record.ttft_s is not None:
             self._first_chunk.of(*labels).add(record.ttft_s)
@@ -89,9 +97,11 @@ class GenAIMetrics:
             self._count_tokens(record, self._labels(record))
 
     def _count_tokens(self, record: CallRecord, labels: _Labels) -> None:
-        for direction, tokens in zip(("input", "output"), billable_tokens(record), strict=True):
-            if tokens is not None:
-                self._tokens.of(*labels, direction).add(tokens)
+        entered, written = billable_tokens(record)
+        if entered is not None:
+            self._tokens.of(*labels, "input").add(entered)
+        if written is not None:
+            self._tokens.of(*labels, "output").add(written)
 
     def count_chunks(self, record: CallRecord, times: ChunkTimes) -> None:
         """Count the chunks of a streamed answer."""
@@ -109,13 +119,19 @@ class GenAIMetrics:
                 self._models.add(model)
 
     def _labels(self, record: CallRecord) -> _Labels:
+        names = _names(record)
+        if (settled := self._settled.get(names)) is not None:
+            return settled
         provider = provider_name(record.provider)
-        requested, served = map(self._label_of, (record.requested_model, response_model(record)))
+        models = record.requested_model, response_model(record)
+        requested, served = map(self._label_of, models)
         labels = (record.operation, provider, requested, served)
         if labels not in self._series:
             if len(self._series) >= MAX_SERIES:
                 return record.operation, provider, OTHER_MODEL, OTHER_MODEL
             self._series.add(labels)
+        if (requested, served) == models:  # known by their names now, and so for ever
+            self._settled[names] = labels
         return labels
 
     def _label_of(self, model: str) -> str:

@@ -40,7 +40,7 @@ def end_to_end(headers: Headers, *, also: Collection[bytes] = ()) -> RawHeaders:
 
 def without_ours(headers: Headers) -> RawHeaders:
     """Drop ``remora-*`` fields, which the provider must not see."""
-    return [(name, value) for name, value in headers if name[:7].lower() != _OURS]
+    return [field for field in headers if field[0][:7].lower() != _OURS]
 
 
 def ours(headers: Headers) -> dict[str, str]:

@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 from typing import Any, Final
 
-from remora.records import Attempt, CallError, CallRecord
+from remora.records import Attempt, Body, CallError, CallRecord
+from remora_sidecar.engine.redaction_ahead import RedactionAhead
 from remora_sidecar.policy.redaction import Redactor, without_keys
 
 _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_-]{16}")
@@ -12,7 +13,11 @@ _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_-]{16}")
 
 
 def fit_to_keep(
-    record: CallRecord, redactor: Redactor | None, request_encoding: str, answer_encoding: str
+    record: CallRecord,
+    redactor: Redactor | None,
+    request_encoding: str,
+    answer_encoding: str,
+    ahead: RedactionAhead | None = None,
 ) -> CallRecord:
     """Return the record as it may be kept.
 
@@ -23,21 +28,37 @@ def fit_to_keep(
         redactor: What policy takes out of bodies and texts; None where it redacts nothing.
         request_encoding: The content-encoding of the request's body; empty if it has none.
         answer_encoding: That of the answer's.
+        ahead: Redacts the request's body already; None if nobody does.
     """
     changes: dict[str, Any] = {}
     if _LONG_WORD.search(record.url) is not None:
         changes["url"] = without_keys(record.url)
     if record.error is not None:
         changes["error"] = _error(record.error, redactor)
-    if any(attempt.error is not None for attempt in record.attempts):
+    if record.attempts and any(attempt.error is not None for attempt in record.attempts):
         changes["attempts"] = tuple(_attempt(attempt, redactor) for attempt in record.attempts)
     if record.notes:
         changes["notes"] = tuple(_text(note, redactor) for note in record.notes)
-    if redactor is not None and record.request_body is not None:
-        changes["request_body"] = redactor.redacted(record.request_body, request_encoding)
-    if redactor is not None and record.response_body is not None:
-        changes["response_body"] = redactor.redacted(record.response_body, answer_encoding)
+    if redactor is not None:
+        changes |= _bodies(record, redactor, request_encoding, answer_encoding, ahead)
     return replace(record, **changes) if changes else record
+
+
+def _bodies(
+    record: CallRecord,
+    redactor: Redactor,
+    request_encoding: str,
+    answer_encoding: str,
+    ahead: RedactionAhead | None,
+) -> dict[str, Body]:
+    found: dict[str, Body] = {}
+    if record.request_body is not None:
+        redacted = ahead.body() if ahead is not None else None
+        request = redacted or redactor.redacted(record.request_body, request_encoding)
+        found["request_body"] = request
+    if record.response_body is not None:
+        found["response_body"] = redactor.redacted(record.response_body, answer_encoding)
+    return found
 
 
 def _text(text: str, redactor: Redactor | None) -> str:

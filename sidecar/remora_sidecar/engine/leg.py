@@ -76,16 +76,17 @@ def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | 
         asked = with_model(dialect.name, path, own.body, model)
     if asked is None:
         return None
-    target = _target(own, provider, asked.path)
-    head = own.head._replace(
-        host=target.host,
-        path=asked.path,
-        query=_query(own, provider),
-        headers=_headers(own, target),
-    )
+    if provider is own.provider and asked.path == path:
+        request = _request(own, dialect, own.head, asked.body, model)
+        changes = asked.body != own.body
+        return Leg(provider, own.target, own.head, request, asked.body, changes)
+    query = _query(own, provider)
+    target = _target(own, provider, f"{asked.path}?{query}" if query else asked.path)
+    method, headers = own.head.method, _headers(own, target)
+    head = RequestHead(method, target.host, asked.path, query, headers)
     return Leg(
         provider=provider,
-        target=target._replace(origin_form=_with_query(head)),
+        target=target,
         head=head,
         request=_request(own, dialect, head, asked.body, model),
         body=asked.body,
@@ -96,15 +97,16 @@ def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | 
 def _request(own: Leg, dialect: Dialect, head: RequestHead, body: bytes, model: str) -> CallRequest:
     """Read the request anew only where more than its model may be read in another way."""
     if head.path == own.head.path and not own.request.priced_model:
-        return replace(own.request, model=model)
+        return own.request.asking_for(model)
     return dialect.read_request(head, body)
 
 
-def _target(own: Leg, provider: Provider, path: str) -> Target:
+def _target(own: Leg, provider: Provider, origin_form: str) -> Target:
     host = None if provider is own.provider else host_of(provider)
     if host is None:
-        return own.target._replace(origin_form=path)
-    return Target("https" if provider.tls else "http", host, provider.ports[0], path)
+        scheme, host, port, _ = own.target
+        return Target(scheme, host, port, origin_form)
+    return Target("https" if provider.tls else "http", host, provider.ports[0], origin_form)
 
 
 def _query(own: Leg, provider: Provider) -> str:
@@ -114,12 +116,8 @@ def _query(own: Leg, provider: Provider) -> str:
     return "&".join(p for p in own.head.query.split("&") if not p.startswith("api-version="))
 
 
-def _with_query(head: RequestHead) -> str:
-    return f"{head.path}?{head.query}" if head.query else head.path
-
-
 def _headers(own: Leg, target: Target) -> Headers:
-    if target.authority == own.target.authority:
+    if target[:3] == own.target[:3]:  # also what its authority is made of
         return own.head.headers
     return [
         (name, target.authority.encode("ascii") if name.lower() == b"host" else value)

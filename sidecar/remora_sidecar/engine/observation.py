@@ -5,6 +5,7 @@ when the record is due: before the answer's last byte leaves.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -30,6 +31,7 @@ from remora_sidecar.dialects.request_text import estimated_input_tokens
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.keeping import fit_to_keep
 from remora_sidecar.engine.pricing import PriceBook
+from remora_sidecar.engine.redaction_ahead import WORTH_A_THREAD_BYTES, RedactionAhead
 from remora_sidecar.model.exchange import Headers, header
 from remora_sidecar.policy.failures import Failure, failure_of_kind
 from remora_sidecar.policy.redaction import Redactor
@@ -119,6 +121,7 @@ class Observation:
     request_content_type: str = ""
     request_content_encoding: str = ""
     redactor: Redactor | None = None
+    redaction_ahead: RedactionAhead | None = None
     request_body: bytes = b""
     cache: CacheVerdict | None = None
     opaque: bool = False
@@ -133,7 +136,7 @@ class Observation:
     reused_connection: bool = False
     decoding_problem: str = ""
     asked_model: str | None = None
-    receipt: Callable[[], Receipt] | None = None
+    receipt: Callable[[Usage | None], Receipt] | None = None
     failure: str = ""
 
     @property
@@ -144,6 +147,15 @@ class Observation:
     def note(self, text: str) -> None:
         """Keep a remark that no field of the record can carry."""
         self.notes.append(text)
+
+    def redact_ahead(self, worker: Executor) -> None:
+        """Have the request's body redacted in a thread, if that is worth it."""
+        if self.redactor is None:
+            return
+        body = self.request_capture.body(self.request_content_type)
+        if body is not None and len(body.content) >= WORTH_A_THREAD_BYTES:
+            encoding = self.request_content_encoding
+            self.redaction_ahead = RedactionAhead(worker, self.redactor, body, encoding)
 
     def output_seen(self) -> None:
         """Note the time of the first real output; later calls change nothing."""
@@ -203,7 +215,7 @@ class Observation:
     def refused(self, code: str) -> None:
         """Note on the receipt, if there is to be one, that Remora refused the call."""
         if (receipt := self.receipt) is not None:
-            self.receipt = lambda: replace(receipt(), refused_by=code)
+            self.receipt = lambda used: receipt(used)._replace(refused_by=code)
 
     def facts(self) -> AnswerFacts:
         """Ask the reader, once, what the answer stated."""
@@ -262,7 +274,7 @@ class Observation:
             cache=self.cache,
             opaque=self.opaque,
             attempts=tuple(self.attempts),
-            receipt=self.receipt() if self.receipt is not None else None,
+            receipt=self.receipt(usage) if self.receipt is not None else None,
             notes=tuple(self.notes),
             capture=self.capture,
             request_body=self.request_capture.body(self.request_content_type),
@@ -270,8 +282,17 @@ class Observation:
                 header(self.answer_headers, b"content-type") or ""
             ),
         )
+        return self._fit_to_keep(record)
+
+    def _fit_to_keep(self, record: CallRecord) -> CallRecord:
         answer_encoding = header(self.answer_headers, b"content-encoding") or ""
-        return fit_to_keep(record, self.redactor, self.request_content_encoding, answer_encoding)
+        return fit_to_keep(
+            record,
+            self.redactor,
+            self.request_content_encoding,
+            answer_encoding,
+            self.redaction_ahead,
+        )
 
     def _usage(self, facts: AnswerFacts, end_reason: EndReason) -> Usage | None:
         """Take what was stated; an estimate of what was seen where it was not, or not all."""

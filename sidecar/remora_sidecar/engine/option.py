@@ -43,6 +43,7 @@ class Option:
     @property
     def leg(self) -> Leg:
         """The request that asks for it; raises UpstreamError where none can be made."""
-        if not self.is_askable or self._leg is None:
-            raise UpstreamError(f"the request can't be made to ask {self.key}", kind=UNASKABLE)
-        return self._leg
+        leg = self._leg
+        if leg is not None or (self.is_askable and (leg := self._leg) is not None):
+            return leg
+        raise UpstreamError(f"the request can't be made to ask {self.key}", kind=UNASKABLE)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from remora.clock import Clock
@@ -15,6 +16,7 @@ from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.settlement import Settlement
 from remora_sidecar.engine.steering import Steering
+from remora_sidecar.engine.task_gate import TaskGate
 from remora_sidecar.engine.upstream import Upstream
 from remora_sidecar.engine.usage_asking import UsageAsking
 from remora_sidecar.model.handoff import HandOff
@@ -37,6 +39,7 @@ class EngineParts:
         keys: Policy's own, by the credentials that name them.
         caching: The cache; None where policy has none.
         stopping: Set when the sidecar is told to stop.
+        redaction_worker: Redacts long requests; its thread begins with the first of them.
         redaction_salt: Keys the digests of what is taken out of bodies.
     """
 
@@ -57,8 +60,12 @@ class EngineParts:
     caching: Caching | None = None
     stopping: bool = False
     redaction_salt: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    redaction_worker: Executor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="redaction")
+    )
     usage_asking: UsageAsking = field(default_factory=UsageAsking)
     settlement: Settlement = field(default_factory=Settlement)
+    task_gate: TaskGate = field(default_factory=TaskGate)
     tasks: TaskOwner = field(default_factory=lambda: TaskOwner("engine"))
     _origins: dict[tuple[str, str], Origin] = field(default_factory=dict)
 

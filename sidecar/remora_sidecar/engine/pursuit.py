@@ -14,6 +14,7 @@ from remora.records import CallError
 from remora_sidecar.dialects.base import Dialect
 from remora_sidecar.engine.answer_sink import AnswerSink
 from remora_sidecar.engine.attempts import Attempts
+from remora_sidecar.engine.budgeting import amount_of
 from remora_sidecar.engine.course import Course
 from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.leg import Leg
@@ -23,6 +24,7 @@ from remora_sidecar.engine.recording import Recording
 from remora_sidecar.engine.trial import Trial, Verdict
 from remora_sidecar.engine.upstream import Answer
 from remora_sidecar.model.exchange import header
+from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.breaker import Breaker
 from remora_sidecar.policy.breaker import Trial as BreakerTrial
 from remora_sidecar.policy.breakers import Breakers
@@ -34,6 +36,8 @@ from remora_sidecar.policy.failures import (
     retry_after_s,
 )
 
+_NO_ROOM = "a strict budget has no room for another try: the failed one was billed"
+
 MakeExchange = Callable[[Leg], Exchange]
 """Makes the carrier of one leg."""
 
@@ -43,12 +47,13 @@ Send = Callable[[Leg], Outgoing]
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """An attempt that failed: what the agent gets if nothing better comes."""
+    """An attempt that failed: what the agent gets if nothing better comes, and what it used."""
 
     failure: Failure
     verdict: Verdict | None = None
     error: UpstreamError | None = None
     retry_after_s: float | None = None
+    used: Amount | None = None
 
 
 class _Watch:
@@ -135,6 +140,8 @@ class Pursuit:
         failed: _Failed | None = None
         for option in self._legs():
             if failed is not None:
+                if not self._affords_another(failed):
+                    break
                 self._discard(failed)
             found = await self._on(option)
             if isinstance(found, Answer):
@@ -186,10 +193,21 @@ class Pursuit:
             pause = self._pause_s(tried, found)
             if pause is None or not found.failure.may_retry:
                 return found
+            if not self._affords_another(found):
+                return found
             self._discard(found)
             with self._seen.waiting:
                 await asyncio.sleep(pause)
             tried += 1
+
+    def _affords_another(self, failed: _Failed) -> bool:
+        """Tell whether strict budgets have room for what a try cost and for what another may."""
+        hold_more = self._course.hold_more
+        if hold_more is None or failed.used is None or hold_more(failed.used):
+            return True
+        if _NO_ROOM not in self._seen.notes:
+            self._seen.note(_NO_ROOM)
+        return False
 
     def _pause_s(self, tried: int, failed: _Failed) -> float | None:
         """Say how long to wait before another try; None where it is not worth the wait."""
@@ -204,15 +222,23 @@ class Pursuit:
     async def _try(self, leg: Leg) -> Answer | _Failed:
         """Make one attempt, and hold its answer until it is known to be one."""
         watch = _Watch(self._course.breakers, leg, self._seen.clock)
+        noted = len(self._seen.attempts)
         try:
             found = await self._judged(leg)
         except UpstreamError as error:
-            found = _Failed(failure_of_kind(error.kind), error=error)
+            found = _Failed(failure_of_kind(error.kind), error=error, used=self._used_since(noted))
         except BaseException:
             watch.abandoned()
             raise
         watch.ended(found.failure if isinstance(found, _Failed) else None)
         return found
+
+    def _used_since(self, noted: int) -> Amount | None:
+        """Say what the try used that was noted after so many others; None where nobody knows."""
+        for attempt in self._seen.attempts[noted:]:
+            if attempt.usage is not None:
+                return amount_of(attempt.usage, attempt.cost)
+        return None
 
     async def _judged(self, leg: Leg) -> Answer | _Failed:
         answer = await self._take(leg)
@@ -222,7 +248,11 @@ class Pursuit:
             return verdict.answer
         after = header(answer.message.raw_headers, b"retry-after")
         now_unix_s = self._seen.clock.now_unix_ns() / 1e9
-        return _Failed(verdict.failure, verdict, retry_after_s=retry_after_s(after, now_unix_s))
+        facts, used = verdict.facts, None
+        if facts is not None and facts.usage is not None:
+            used = amount_of(facts.usage, self._recording.cost_of(facts))
+        pause = retry_after_s(after, now_unix_s)
+        return _Failed(verdict.failure, verdict, retry_after_s=pause, used=used)
 
     async def _verdict(self, answer: Answer, leg: Leg) -> Verdict:
         trial = Trial(answer, self._dialect, leg.request, self._course.pace.limits.idle_s)

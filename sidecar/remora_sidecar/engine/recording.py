@@ -5,14 +5,16 @@ from collections.abc import Callable
 from types import TracebackType
 
 from remora.errors import UpstreamError
-from remora.records import CallError, CallRecord, EndReason
+from remora.records import CallError, CallRecord, Cost, EndReason
 from remora_sidecar.dialects.base import AnswerFacts, Dialect
 from remora_sidecar.dialects.framing.decoding import Decoder, decoder_for
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.parts import EngineParts
+from remora_sidecar.engine.refusal import key_missing
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.exchange import AnswerHead, header
-from remora_sidecar.policy.failures import Failure
+from remora_sidecar.model.refusal import Refusal
+from remora_sidecar.policy.failures import CREDENTIAL_MISSING, Failure
 
 _BUG = CallError("internal_error", "the call failed inside Remora")
 
@@ -97,14 +99,35 @@ class Recording:
         self, status: int, failure: Failure, error: CallError | None, facts: AnswerFacts | None
     ) -> None:
         """Note a try that was answered, though not as the agent should be, and what it cost."""
-        seen, facts = self.seen, facts or AnswerFacts()
-        model = facts.model or seen.request.model
-        cost = seen.cost(self._parts.prices, facts.usage, model, facts.service_tier)
-        seen.attempt_failed(status, failure, error, facts.usage, cost)
+        facts = facts or AnswerFacts()
+        self.seen.attempt_failed(status, failure, error, facts.usage, self.cost_of(facts))
+
+    def cost_of(self, facts: AnswerFacts) -> Cost | None:
+        """Price what an answer states; None if there is nothing to price, or no price."""
+        model = facts.model or self.seen.request.model
+        return self.seen.cost(self._parts.prices, facts.usage, model, facts.service_tier)
 
     def no_answer(self, error: UpstreamError) -> None:
-        """Record that the provider gave no answer."""
-        self.finish(EndReason.NO_ANSWER, CallError(error.kind, str(error)))
+        """Record that the provider gave no answer, or was not asked for want of a key."""
+        if error.kind == CREDENTIAL_MISSING:
+            self.refused(key_missing(str(error)))
+        else:
+            self.finish(EndReason.NO_ANSWER, CallError(error.kind, str(error)))
+
+    def refused(self, refusal: Refusal) -> None:
+        """Record that Remora refused the call."""
+        if not self.done:
+            self.seen.refused(refusal.code)
+            self.finish(EndReason.REFUSED, CallError(refusal.code, refusal.message))
+
+    def cut(self, refusal: Refusal, *, begun: bool) -> None:
+        """Record that Remora ended the call, unless others still have a part in it."""
+        if self._handed_over:
+            return
+        if begun:
+            self.finish(EndReason.STOPPED, CallError(refusal.code, refusal.message))
+        else:
+            self.refused(refusal)
 
     def finish_cached(
         self, facts: AnswerFacts, end_reason: EndReason, error: CallError | None = None

@@ -60,6 +60,26 @@ def task_required(policy: str) -> Refusal:
     return Refusal(403, "permission_error", "TASK_REQUIRED", message)
 
 
+def task_held(task_id: str, control: str, by: str, reason: str) -> Refusal:
+    """A task that was paused or cancelled, or has used up the budget that it was given."""
+    status, kind, code, what = _HELD_TASKS[control]
+    who = f" by {by}" if by else ""
+    why = f" ({reason})" if reason else ""
+    message = f"the task {task_id!r} {what[0]}{who}{why}: {what[1]}"
+    return Refusal(status, kind, code, message, details={"task": task_id, "reason": reason or None})
+
+
+_HELD_TASKS = {
+    "paused": (403, "permission_error", "TASK_PAUSED",
+               ("was paused", "its calls go on once it is resumed")),
+    "cancelled": (403, "permission_error", "TASK_CANCELLED",
+                  ("was cancelled", "it makes no more calls")),
+    "budget_exceeded": (429, "insufficient_quota", "BUDGET_EXCEEDED",
+                        ("has used up its own budget", "raise it, or begin another task")),
+}  # fmt: skip
+"""Status, type, code and words of each."""
+
+
 def no_candidate(route: str, dropped: str) -> Refusal:
     """A route none of whose candidates can take the call."""
     message = f"no candidate of the route {route!r} can take this call: {dropped}"

@@ -17,5 +17,5 @@ def route_context(situation: Situation) -> RouteContext:
             whose.session_id, whose.data_id or None, whose.combo_id or None, whose.agent_id or None
         ),
         history=tuple(situation.session.history),
-        candidates=situation.candidates,
+        candidates=tuple(offer.model for offer in situation.offers),
     )

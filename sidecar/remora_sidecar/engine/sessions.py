@@ -98,7 +98,10 @@ class Session:
         model = record.model or "unknown"
         if model not in self.totals and len(self.totals) >= _MAX_MODELS:
             model = "other models"
-        self.totals.setdefault(model, ModelTotals()).add(record)
+        totals = self.totals.get(model)
+        if totals is None:
+            totals = self.totals[model] = ModelTotals()
+        totals.add(record)
 
 
 class Sessions:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from remora.policy.condition import BoundInputs, ConditionError
 from remora.policy.routing import Candidate, Route, Target
@@ -18,16 +17,8 @@ from remora_sidecar.engine.sessions import Session
 from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.condition_input import ConditionPod, condition_inputs
 from remora_sidecar.policy.routers import Offer
-from remora_sidecar.policy.routes import Asked, Dropped
+from remora_sidecar.policy.routes import Asked, Sorted
 from remora_sidecar.policy.rulebook import Rulebook
-
-
-class Candidates(NamedTuple):
-    """A route's targets for one call: those that can be taken, twice in one order, and others."""
-
-    offers: tuple[Offer, ...]
-    options: tuple[Option, ...]
-    dropped: tuple[Dropped, ...]
 
 
 @dataclass(slots=True)
@@ -44,7 +35,7 @@ class Situation:
         pod: Where the call comes from.
         now_unix_ns: When it began.
         condition_failed: Called for each condition that could not be told.
-        candidates: Models that a router may choose, once one is asked.
+        offers: What a router may choose from, once one is asked.
         amounts: What the call is likely to use, by price list and model, as far as it was asked.
         advice: What the session's router made of the call; None where it was not asked.
     """
@@ -60,7 +51,7 @@ class Situation:
     pod: ConditionPod
     now_unix_ns: int
     condition_failed: Callable[[], None]
-    candidates: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
     advice: Advice | None = None
     amounts: dict[tuple[str | None, str], Amount] = field(default_factory=dict)
     _routes: tuple[Route | None] | None = field(default=None, init=False)
@@ -70,14 +61,14 @@ class Situation:
     @property
     def asked(self) -> Asked:
         """What routes look at."""
-        own = self.own
+        own, request = self.own, self.own.request
         return Asked(
-            provider=own.provider,
-            dialect=self.dialect.name,
-            operation=own.request.operation,
-            model=own.model,
-            path=own.head.path,
-            sealed=self.sealed,
+            own.provider,
+            self.dialect.name,
+            request.operation,
+            request.model,
+            own.head.path,
+            self.sealed,
         )
 
     @property
@@ -95,12 +86,13 @@ class Situation:
         """The call as it was made, if it may go so; else nothing."""
         return (self.as_asked,) if self.permits_own_model else ()
 
-    def sorted(self, targets: Sequence[Target]) -> "Candidates":
+    def sorted(self, targets: Sequence[Target]) -> Sorted:
         """Sort a route's targets by whether they can be taken."""
-        found = self.rulebook.sieve.sorted(self.asked, targets)
-        own, dialect = self.own, self.dialect
-        options = tuple([Option(own, dialect, o.provider, o.model) for o in found.offers])
-        return Candidates(found.offers, options, found.dropped)
+        return self.rulebook.sieve.sorted(self.asked, targets)
+
+    def option_of(self, offer: Offer) -> Option:
+        """Take an offer."""
+        return Option(self.own, self.dialect, offer.provider, offer.model)
 
     def option(self, provider: Provider, model: str) -> Option | None:
         """Name another model; None where it can't be asked for."""
@@ -123,15 +115,15 @@ class Situation:
 
     def route_holds(self, route: Route) -> bool:
         """Tell whether the condition of a route holds."""
-        return self._holds(route.match.condition, f"route {route.name!r}")
+        text = route.match.condition
+        return text is None or self._holds(text, f"route {route.name!r}")
 
     def candidate_holds(self, candidate: Candidate) -> bool:
         """Tell whether the condition of a candidate holds; none always does."""
-        return self._holds(candidate.condition, f"candidate {candidate.model!r}")
+        text = candidate.condition
+        return text is None or self._holds(text, f"candidate {candidate.model!r}")
 
-    def _holds(self, text: str | None, where: str) -> bool:
-        if text is None:
-            return True
+    def _holds(self, text: str, where: str) -> bool:
         condition = self.rulebook.conditions[text]
         try:
             return condition.holds(self._inputs_for(condition.needs))

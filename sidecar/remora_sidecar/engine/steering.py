@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from remora.clock import Clock
-from remora.policy.routing import PROMPT_OPERATIONS, Route
+from remora.policy.routing import PROMPT_OPERATIONS, Candidate, Route
 from remora.policy.spec import CallRules
 from remora.receipt import Receipt
+from remora.records import Usage
 from remora_sidecar.dialects.base import Dialect
 from remora_sidecar.dialects.request_view import RequestView
-from remora_sidecar.engine.budgeting import Budgeting, RefusedFor
+from remora_sidecar.engine.budgeting import Budgeting, Held, RefusedFor
 from remora_sidecar.engine.course import Course, Options, pace_of
 from remora_sidecar.engine.decision import Decision
 from remora_sidecar.engine.finishing import Finishing
@@ -26,13 +27,14 @@ from remora_sidecar.engine.refusal import (
 from remora_sidecar.engine.router_plugins import RouterPluginError
 from remora_sidecar.engine.session_router import Advice
 from remora_sidecar.engine.sessions import Session
-from remora_sidecar.engine.situation import Candidates, Situation
+from remora_sidecar.engine.situation import Situation
 from remora_sidecar.model.refusal import Refusal
+from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.breakers import Breakers
 from remora_sidecar.policy.condition_input import ConditionPod
 from remora_sidecar.policy.latencies import Latencies
-from remora_sidecar.policy.routers import Choice, Choosing, Routers
-from remora_sidecar.policy.routes import Dropped
+from remora_sidecar.policy.routers import Choice, Choosing, Offer, Routers
+from remora_sidecar.policy.routes import Dropped, Sorted
 from remora_sidecar.policy.rulebook import Rulebook
 
 SESSION_ROUTER = "session"
@@ -46,7 +48,7 @@ class Refused(NamedTuple):
     """A call that may not be sent, and what tells why."""
 
     refusal: Refusal
-    receipt: Callable[[], Receipt]
+    receipt: Callable[[Usage | None], Receipt]
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ class Steering:
             view=RequestView(own.head, own.body),
             sealed=sealed,
             session=session,
-            note=seen.note,
+            note=seen.notes.append,  # not of `seen`: that holds the receipt, which holds this
             pod=self.pod,
             now_unix_ns=seen.started_unix_ns,
             condition_failed=self.condition_failed,
@@ -128,12 +130,14 @@ class Steering:
 
     def course(self, situation: Situation) -> Course | Refused:
         """Say where a call may go, or why nowhere."""
-        decision = Decision(situation, self.budgeting.estimate_usd)
+        decision = Decision(situation, self.budgeting)
         if (refusal := _not_admitted(situation)) is not None:
             return _refused(refusal, decision)
         decision.route = situation.route
         legs = self._legs(decision)
-        return legs if isinstance(legs, Refused) else self._paid(decision, legs)
+        course = legs if isinstance(legs, Refused) else self._paid(decision, legs)
+        situation.view.let_go()  # a call may last for minutes, and only its receipt is still due
+        return course
 
     def _legs(self, decision: Decision) -> Options | Refused:
         """Say where a call may go, in order, whatever it costs."""
@@ -145,6 +149,8 @@ class Steering:
             return self._as_asked(decision)
         chosen = self._chosen(decision, route)
         fallback = self._fallback(decision, route)
+        if chosen and not fallback:
+            return chosen
         each_once = {option.key: option for option in (*chosen, *fallback)}
         return tuple(each_once.values()) or _nobody(decision, route)
 
@@ -165,35 +171,33 @@ class Steering:
             return situation.own_if_permitted
         found = self._well(situation.sorted(route.router.candidates))
         decision.router = route.router.policy
-        decision.options, decision.dropped = found.options, found.dropped
-        if not found.options:
+        decision.offers, decision.dropped = found
+        if not found.offers:
             return ()
         choice = decision.choice = self._choice(situation, route, found)
         if choice.note:
             situation.note(f"the route {route.name!r}: {choice.note}")
         if choice.chosen is None:
             return situation.own_if_permitted
-        return (found.options[choice.chosen],)
+        return (situation.option_of(found.offers[choice.chosen]),)
 
-    def _well(self, found: Candidates) -> Candidates:
+    def _well(self, found: Sorted) -> Sorted:
         """Leave out who keeps failing, if anybody else is left."""
         now_s = self.clock.monotonic_s()
+        if self.breakers.may_try_all([(o.provider.name, o.model) for o in found.offers], now_s):
+            return found
         may_try = self.breakers.may_try
         well = [at for at, o in enumerate(found.offers) if may_try(o.provider.name, o.model, now_s)]
         if not well or len(well) == len(found.offers):
             return found
         left_alone = (o for at, o in enumerate(found.offers) if at not in well)
         dropped = (Dropped(o.provider.name, o.model, "circuit_open") for o in left_alone)
-        return Candidates(
-            tuple(found.offers[at] for at in well),
-            tuple(found.options[at] for at in well),
-            (*found.dropped, *dropped),
-        )
+        return Sorted(tuple(found.offers[at] for at in well), (*found.dropped, *dropped))
 
-    def _choice(self, situation: Situation, route: Route, found: Candidates) -> Choice:
+    def _choice(self, situation: Situation, route: Route, found: Sorted) -> Choice:
         """Ask the router; what goes wrong in it never breaks the call."""
         assert route.router is not None  # noqa: S101 - the caller has looked
-        situation.candidates = tuple(offer.model for offer in found.offers)
+        situation.offers = found.offers
         choosing = Choosing(
             route=route.name,
             router=route.router,
@@ -215,16 +219,16 @@ class Steering:
         if not route.fallback:
             return ()
         found = decision.situation.sorted(route.fallback)
-        decision.fallback = found.options
+        decision.fallback = tuple(map(decision.situation.option_of, found.offers))
         decision.dropped = (*decision.dropped, *found.dropped)
-        return found.options
+        return decision.fallback
 
     def _paid(self, decision: Decision, legs: Options) -> Course | Refused:
         """Hold what the call may cost, if anything counts it."""
         situation, held = decision.situation, None
         rules = situation.rulebook.rules
         if (rules.budgets or rules.rates) and situation.names_models:
-            found = self.budgeting.hold(situation, legs, decision.options)
+            found = self.budgeting.hold(situation, legs, decision.offers)
             decision.admission = found.admission
             if isinstance(found, RefusedFor):
                 return _refused(found.refusal, decision)
@@ -237,7 +241,16 @@ class Steering:
             breakers=self.breakers if decision.route is not None else None,
             held=held,
             chance=self.chance,
+            hold_more=self._hold_more(situation, held),
         )
+
+    def _hold_more(
+        self, situation: Situation, held: Held | None
+    ) -> Callable[[Amount], bool] | None:
+        """Ask strict budgets once more before each further try."""
+        if held is None or not situation.rulebook.has_strict_budget:
+            return None
+        return lambda spent: self.budgeting.hold_more(held, spent)
 
 
 def _not_admitted(situation: Situation) -> Refusal | None:
@@ -262,7 +275,7 @@ def _advised(decision: Decision, advice: Advice) -> Option | None:
     provider, model = situation.own.provider, advice.model
     option = situation.option(provider, model)
     if option is not None and option.is_askable:
-        decision.options = (option,)
+        decision.offers = (Offer(provider, model, Candidate(model=model)),)
         return option
     word, why = "model_denied", "policy does not permit"
     if option is not None:

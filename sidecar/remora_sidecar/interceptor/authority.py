@@ -1,8 +1,8 @@
 """Where leaf certificates come from: an interface, and the CA of a local sidecar.
 
 The interceptor asks for a leaf by server name and knows no more. A local sidecar keeps its
-root in the data directory; in a cluster another authority of the same shape holds a
-constrained intermediate in memory. No key ever goes to the trust folder.
+root in the data directory; in a cluster `issued_authority` of the same shape holds constrained
+intermediates in memory. No key ever goes to the trust folder.
 """
 
 import logging
@@ -39,12 +39,11 @@ class CertificateAuthority(Protocol):
 
     @property
     def root_pem(self) -> bytes:
-        """The certificate (PEM) that agents must trust."""
+        """The certificates (PEM) that agents must trust; two while one root replaces another."""
         ...
 
-    @property
-    def chain(self) -> tuple[x509.Certificate, ...]:
-        """What is sent after a leaf; empty where the root itself signs."""
+    def may_sign(self, host: str) -> bool:
+        """Tell whether its leaves are valid for a host, or for all below a ``*.``."""
         ...
 
     def leaf(self, sni: str) -> LeafCredential:
@@ -63,7 +62,6 @@ class LocalAuthority:
     def __init__(self, issuer: Issuer, clock: Clock) -> None:
         """Sign with the given root; `open` is how the sidecar gets one."""
         self.root_pem = issuer.certificate.public_bytes(Encoding.PEM)
-        self.chain = issuer.chain
         self._leaves = LeafCache(issuer, clock)
 
     @classmethod
@@ -80,6 +78,11 @@ class LocalAuthority:
         except OSError as error:
             raise _problem(path, f"can't be used: {error.strerror or error}") from error
         return cls(issuer, clock)
+
+    def may_sign(self, host: str) -> bool:
+        """Say yes: the root of one installation is not constrained."""
+        del host
+        return True
 
     def leaf(self, sni: str) -> LeafCredential:
         """Find or make the credential for a server name."""

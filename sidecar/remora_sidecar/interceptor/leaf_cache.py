@@ -5,6 +5,7 @@ half a millisecond, finding one half a microsecond, so new connections never wai
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -50,12 +51,18 @@ class LeafCredential:
     renew_at_unix_ns: int
 
 
-class LeafCache:
-    """The leaves of one issuer; the least recently used goes first. For one thread."""
+type IssuerOf = Callable[[str], Issuer]
+"""Gives who signs for a server name; raises Unavailable where nobody may."""
 
-    def __init__(self, issuer: Issuer, clock: Clock, *, capacity: int = DEFAULT_CAPACITY) -> None:
+
+class LeafCache:
+    """The leaves that were made; the least recently used goes first. For one thread."""
+
+    def __init__(
+        self, issuer: Issuer | IssuerOf, clock: Clock, *, capacity: int = DEFAULT_CAPACITY
+    ) -> None:
         """Make the one key that all leaves share; it lives and dies with this object."""
-        self._issuer = issuer
+        self._issuer_of = (lambda _: issuer) if isinstance(issuer, Issuer) else issuer
         self._clock = clock
         self._capacity = capacity
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -66,7 +73,7 @@ class LeafCache:
 
         Raises:
             BadRequest: If it isn't a host name.
-            Unavailable: If the issuer has expired.
+            Unavailable: If the issuer has expired, or nobody may sign for the name.
         """
         known = self._leaves.get(sni)
         now_unix_ns = self._clock.now_unix_ns()
@@ -78,8 +85,9 @@ class LeafCache:
 
     def _make(self, name: str, now_unix_ns: int) -> LeafCredential:
         now = datetime.fromtimestamp(now_unix_ns // 1_000_000_000, UTC)
-        certificate = make_leaf(name, self._key.public_key(), self._issuer, now)
-        chain = self._issuer.chain
+        issuer = self._issuer_of(name)
+        certificate = make_leaf(name, self._key.public_key(), issuer, now)
+        chain = issuer.chain
         half = (certificate.not_valid_after_utc - now) // 2
         made = LeafCredential(
             certificate,

@@ -49,7 +49,7 @@ def write_trust_files(
 
     Args:
         folder: Made if need be; readable by all, like its files.
-        root_pem: The certificate of the CA.
+        root_pem: The certificate of the CA, or those of old and new while one replaces another.
         clock: Tells which public roots have expired; those are left out.
         data_dir: Where the CA's key is; must not be in the folder.
         extra_roots: PEM file of roots to add, such as a company's.
@@ -62,13 +62,13 @@ def write_trust_files(
     if data_dir.resolve().is_relative_to(folder.resolve()):
         what = f"agents read this folder, so the data directory {data_dir} may not be in it"
         raise ConfigError([Problem(str(folder), what)])
-    ours = x509.load_pem_x509_certificate(root_pem)
+    ours = x509.load_pem_x509_certificates(root_pem)
     now = datetime.fromtimestamp(clock.now_unix_ns() // 1_000_000_000, UTC)
     extra = read_roots(extra_roots) if extra_roots else ()
     public = [
         root for root in (*_public_roots(system_bundles), *extra) if root.not_valid_after_utc > now
     ]
-    roots = tuple(dict.fromkeys((*public, ours)))
+    roots = tuple(dict.fromkeys((*public, *ours)))
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if folder.stat().st_mode & 0o055 != 0o055:

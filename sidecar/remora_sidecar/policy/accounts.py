@@ -1,108 +1,12 @@
 """The accounts of one budget: what was spent and is reserved for one task, session or other key."""
 
-from typing import NamedTuple
+from remora_sidecar.policy.account import Account
 
 MAX_ACCOUNTS = 10_000
 """Of one budget. Agents choose the ids of tasks, sessions and agents, so memory must be bounded."""
 
 _LOOKS = 64
 """At accounts in turn, for some to forget, before another is made."""
-
-type Held = tuple[int, int, int, int]
-"""Spent money, spent tokens; money and tokens spent or reserved. Money is in picodollars.
-
-Replaced as one value, so that a reader in another thread never sees half of a change.
-"""
-
-NOTHING: Held = (0, 0, 0, 0)
-
-
-class Lease(NamedTuple):
-    """A share of a budget that several pods draw on.
-
-    Attributes:
-        ceiling_picousd: What money spent or reserved here may come to.
-        ceiling_tokens: The same of tokens.
-        others_picousd: Spent by others, as the aggregator said last.
-        others_tokens: The same of tokens.
-        ends_s: When it may no longer be used, by the monotonic clock.
-    """
-
-    ceiling_picousd: int
-    ceiling_tokens: int
-    others_picousd: int
-    others_tokens: int
-    ends_s: float
-
-
-NO_LIMIT = 1 << 200
-"""More than any sum."""
-
-
-class Account:
-    """What one key has used in one window.
-
-    Attributes:
-        key: Whose it is.
-        window: The number of its window since the epoch.
-        held: Its figures.
-        calls: In flight, that reserved something of it.
-        is_recent: Whether it was used since room was last looked for.
-        reported: Money and tokens that the aggregator has been told of.
-        lease: The share it may use, where the budget is shared.
-    """
-
-    __slots__ = ("calls", "held", "is_recent", "key", "lease", "reported", "window")
-
-    def __init__(
-        self, key: str, window: int, held: Held = NOTHING, reported: tuple[int, int] = (0, 0)
-    ) -> None:
-        """Begin with what is known of it."""
-        self.key = key
-        self.window = window
-        self.held = held
-        self.calls = 0
-        self.is_recent = True
-        self.reported = reported
-        self.lease: Lease | None = None
-
-    def reserve(self, picousd: int, tokens: int) -> None:
-        """Hold an amount for a call."""
-        spent_picousd, spent_tokens, used_picousd, used_tokens = self.held
-        self.held = (spent_picousd, spent_tokens, used_picousd + picousd, used_tokens + tokens)
-        self.calls += 1
-        self.is_recent = True
-
-    def settle(
-        self, picousd: int, tokens: int, reserved_picousd: int, reserved_tokens: int
-    ) -> None:
-        """Charge what was used and give back what was held."""
-        spent_picousd, spent_tokens, used_picousd, used_tokens = self.held
-        self.held = (
-            spent_picousd + picousd,
-            spent_tokens + tokens,
-            used_picousd + picousd - reserved_picousd,
-            used_tokens + tokens - reserved_tokens,
-        )
-        self.calls -= 1
-
-    def in_window(self, window: int) -> "Account":
-        """Return the account of the same key in another window.
-
-        A clock that is set back by a little does not begin a window anew; set back by more,
-        it takes what was spent with it, so that no step of the clock gives money back.
-        """
-        if window > self.window:
-            return Account(self.key, window)
-        if window < self.window - 1:
-            self.window = window
-        return self
-
-
-def live_lease(account: Account, now_s: float) -> Lease | None:
-    """Return the lease of an account, if it may be used now."""
-    lease = account.lease
-    return lease if lease is not None and now_s < lease.ends_s else None
 
 
 class Accounts:
@@ -133,13 +37,24 @@ class Accounts:
             self._make_room()
             account = self._by_key[key] = Account(key, window)
         elif account.window != window:
-            account = self._by_key[key] = account.in_window(window)
+            account = self._replaced(account, account.in_window(window))
         return account
 
     def put(self, account: Account) -> None:
         """Take an account as it was kept."""
         self._make_room()
+        self._replaced(self._by_key.get(account.key), account)
+
+    def _replaced(self, before: Account | None, account: Account) -> Account:
+        if before is not None and before is not account:
+            before.leave()
         self._by_key[account.key] = account
+        return account
+
+    def abandon(self) -> None:
+        """Have them share nothing any more: their budget is gone."""
+        for account in self._by_key.values():
+            account.leave()
 
     def _make_room(self) -> None:
         """Forget those not used for long; those used since the last look get another turn.
@@ -157,4 +72,5 @@ class Accounts:
                 account.is_recent = False
                 self._by_key[account.key] = account
             else:
+                account.leave()
                 self.dropped_total += 1

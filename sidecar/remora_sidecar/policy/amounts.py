@@ -36,7 +36,9 @@ class BudgetLimit(NamedTuple):
 
 def picousd_of(cost_usd: Decimal) -> int:
     """Count money in picodollars, rounded up; a negative amount counts as none."""
-    return max(0, int(_EXACT.scaleb(cost_usd, _PLACES).to_integral_value(ROUND_CEILING)))
+    exact = _EXACT.scaleb(cost_usd, _PLACES)
+    whole = int(exact)
+    return max(0, whole if whole >= exact else whole + 1)
 
 
 def usd_of(picousd: int) -> Decimal:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from remora.policy.limits import Budget
-from remora_sidecar.policy.accounts import Account, Accounts, Held, Lease
+from remora_sidecar.policy.account import NOTHING, Account, Held, Lease
+from remora_sidecar.policy.accounts import Accounts
 from remora_sidecar.policy.amounts import Amount, BudgetLimit, picousd_of
 from remora_sidecar.policy.budget_verdict import BudgetKeys, BudgetResult, BudgetVerdict, Per
 
@@ -47,7 +48,7 @@ class _NoAccount(Account):
     """Stands where a budget counts nothing: whatever is reserved, it holds nothing."""
 
     __slots__ = ()
-    held = property(lambda self: (0, 0, 0, 0), lambda self, held: None)
+    held = property(lambda self: NOTHING)
 
 
 class Book:
@@ -57,9 +58,11 @@ class Book:
         identity: By which its accounts are carried over a change of policy.
         strict: Whether the most that the call may cost is reserved.
         is_shared: Whether other pods count on it as well.
+        keeps_accounts: Whether calls before one matter to it.
         limit: As policy says it.
         limit_picousd: The same as it is counted.
         limit_tokens: The same of tokens.
+        only_warns: Whether nothing is ever refused for it.
         blocks_unreached: Whether calls are blocked while nobody can be asked for a share.
         accounts: Of each key.
     """
@@ -77,9 +80,11 @@ class Book:
         self.accounts = accounts
         self._window_ns = None if window_ms is None else window_ms * _NS_PER_MS
         self._on_exceed: BudgetResult = budget.on_exceed
+        self.only_warns = budget.on_exceed == "warn"
         self.blocks_unreached = budget.on_unreachable == "block"
         field = _FIELD_OF.get(budget.per)
         self._place = None if field is None else BudgetKeys._fields.index(field)
+        self.keeps_accounts = field is not None
         self._may_be_nobody = budget.per in _MAY_BE_NOBODY
 
     def account(self, keys: BudgetKeys, now_unix_ns: int) -> Account | None:

@@ -1,6 +1,6 @@
 """The breakers of all providers' models that calls went to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from remora.policy.routing import Breaker as BreakerRule
@@ -45,6 +45,14 @@ class Breakers:
         """Tell whether an attempt may begin, without making a breaker for the asking."""
         breaker = self._by_target.get((provider, model))
         return breaker is None or breaker.may_try(now_s)
+
+    def may_try_all(self, targets: Iterable[tuple[str, str]], now_s: float) -> bool:
+        """Tell whether an attempt may begin at each of these providers' models."""
+        for target in targets:
+            breaker = self._by_target.get(target)
+            if breaker is not None and not breaker.may_try(now_s):
+                return False
+        return True
 
     def of(self, provider: str, model: str, now_s: float) -> Breaker:
         """Return the breaker of a target."""

@@ -6,18 +6,30 @@ Admission asks twenty budgets in some microseconds, so what can be known before 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from remora_sidecar.policy.accounts import NO_LIMIT, Account, Held, Lease
+from remora_sidecar.policy.account import (
+    NO_LIMIT,
+    NOTHING,
+    Account,
+    Held,
+    Holding,
+    Lease,
+    State,
+    Tally,
+    added,
+    live_lease,
+)
+from remora_sidecar.policy.amounts import Amount, picousd_of
 from remora_sidecar.policy.book import Book, Wanted
 from remora_sidecar.policy.budget_verdict import BudgetKeys, BudgetResult, BudgetVerdict
 
 _NEVER = 1 << 200
 
-type Entry = tuple[Account, int, int, bool, bool]
-"""An account, the most money and tokens that may be used of it, whether its budget is strict, and
-whether it is shared."""
+type Entry = tuple[Account, int, int, bool, bool, bool]
+"""An account, the most money and tokens that may be used of it, whether its budget is strict,
+whether it is shared, and whether it only warns."""
 
-type Holding = tuple[int, int]
-"""Money and tokens that a call holds."""
+type Place = tuple[int, int]
+"""The number of a page's tally, and of an account in it."""
 
 
 class Page(NamedTuple):
@@ -29,8 +41,9 @@ class Page(NamedTuple):
         entries: The same with their limits.
         is_shared: Some are shared with other pods, whose leases come and go.
         until_unix_ns: When the first of their windows ends.
-        limits: The most money and tokens that may be used of each account.
-        is_strict: Some hold more of a call than others.
+        tallies: What the accounts have in common, by those who count the same.
+        places: Where the account of each book stands in them; None where it counts nothing.
+        caps: The limits of those that count nothing, for usual calls and for strict budgets.
     """
 
     books: tuple[Book, ...]
@@ -38,8 +51,9 @@ class Page(NamedTuple):
     entries: tuple[Entry, ...]
     is_shared: bool
     until_unix_ns: int
-    limits: tuple[Holding, ...]
-    is_strict: bool
+    tallies: tuple[Tally, ...]
+    places: tuple[Place | None, ...]
+    caps: tuple[tuple[bool, Holding], ...]
 
     @classmethod
     def of(cls, books: Sequence[Book], keys: BudgetKeys, now_unix_ns: int) -> "Page":
@@ -48,15 +62,26 @@ class Page(NamedTuple):
         counting = [(book, account) for book, account in found if account is not None]
         ends = [book.window_end_unix_ns(now_unix_ns) for book, _ in counting]
         entries = tuple(_entry(book, account) for book, account in counting)
+        groups = _groups(counting)
+        places = {at: (n, i) for n, group in enumerate(groups) for i, at in enumerate(group)}
         return cls(
             books=tuple(book for book, _ in counting),
             accounts=tuple(account for _, account in counting),
             entries=entries,
-            limits=tuple(entry[1:3] for entry in entries),
-            is_strict=any(book.strict for book, _ in counting),
             is_shared=any(book.is_shared for book, _ in counting),
             until_unix_ns=min((end for end in ends if end is not None), default=_NEVER),
+            tallies=tuple(_tally([entries[at] for at in group]) for group in groups),
+            places=tuple(map(places.get, range(len(counting)))),
+            caps=tuple(
+                (book.strict, entry[1:3])
+                for (book, _), entry in zip(counting, entries, strict=True)
+                if not book.keeps_accounts
+            ),
         )
+
+    def looks_again(self) -> bool:
+        """Look at accounts that were changed by themselves; tell whether there were any."""
+        return any([tally.look() for tally in self.tallies])
 
 
 def _entry(book: Book, account: Account) -> Entry:
@@ -67,31 +92,83 @@ def _entry(book: Book, account: Account) -> Entry:
         NO_LIMIT if tokens is None else tokens,
         book.strict,
         book.is_shared,
+        book.only_warns,
     )
+
+
+def _groups(counting: Sequence[tuple[Book, Account]]) -> list[list[int]]:
+    """Find which books count the same: for the same key, and as much of a call."""
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for at, (book, _) in enumerate(counting):
+        if book.keeps_accounts:
+            groups.setdefault((book.identity.per, book.strict), []).append(at)
+    return list(groups.values())
+
+
+def _tally(entries: Sequence[Entry]) -> Tally:
+    """Return what accounts have in common; made anew where some were with others till now."""
+    accounts = tuple(entry[0] for entry in entries)
+    limits = tuple(entry[1:3] for entry in entries)
+    _, _, _, is_strict, is_shared, _ = entries[0]
+    tally = accounts[0].tally
+    if tally is not None and tally.serves(accounts, limits, is_strict=is_strict):
+        return tally
+    return Tally(accounts, limits, is_strict=is_strict, is_shared=is_shared)
 
 
 class Reservation:
     """What one admitted call holds, until it is settled or refunded."""
 
-    __slots__ = ("_entries", "_strict", "_usual")
+    __slots__ = ("_page", "_strict", "_usual")
 
-    def __init__(self, entries: Sequence[Entry], usual: Holding, strict: Holding) -> None:
+    def __init__(self, page: Page, usual: Holding, strict: Holding) -> None:
         """Take what is held already: the usual amount, more of strict budgets."""
-        self._entries: Sequence[Entry] | None = entries
+        self._page: Page | None = page
         self._usual = usual
         self._strict = strict
 
     @property
     def is_open(self) -> bool:
         """Whether it was neither settled nor refunded."""
-        return self._entries is not None
+        return self._page is not None
+
+    def hold_more(self, picousd: int, tokens: int, lease_now_s: float | None) -> bool:
+        """Hold more on every account; False, and nothing, where a strict budget has no room.
+
+        Others may be overspent by it: the call has gone already.
+        """
+        if (page := self._page) is None:
+            return True
+        if not all(_has_room(entry, picousd, tokens, lease_now_s) for entry in page.entries):
+            return False
+        for tally in page.tallies:
+            tally.hold(picousd, tokens)
+        self._usual = self._usual[0] + picousd, self._usual[1] + tokens
+        self._strict = self._strict[0] + picousd, self._strict[1] + tokens
+        return True
 
     def end(self, picousd: int, tokens: int) -> bool:
         """Charge this and give back what is held; False where it ended before."""
-        entries, self._entries = self._entries, None
-        for account, _, _, strict, _ in entries or ():
-            account.settle(picousd, tokens, *(self._strict if strict else self._usual))
-        return entries is not None
+        page, self._page = self._page, None
+        if page is None:
+            return False
+        for tally in page.tallies:
+            tally.settle((picousd, tokens), self._strict if tally.is_strict else self._usual)
+        return True
+
+
+def _has_room(entry: Entry, picousd: int, tokens: int, lease_now_s: float | None) -> bool:
+    account, most_picousd, most_tokens, is_strict, is_shared, only_warns = entry
+    if not is_strict or only_warns:
+        return True
+    if is_shared and lease_now_s is not None:
+        lease = live_lease(account, lease_now_s)
+        if lease is None:
+            return False
+        most_picousd, most_tokens = lease.ceiling_picousd, lease.ceiling_tokens
+    _, _, used_picousd, used_tokens = account.held
+    fits = not picousd or used_picousd + picousd <= most_picousd
+    return fits and (not tokens or used_tokens + tokens <= most_tokens)
 
 
 class Judged(NamedTuple):
@@ -99,13 +176,13 @@ class Judged(NamedTuple):
 
     Attributes:
         page: The budgets.
-        held: The figures of each account before the call.
+        before: The page's tallies before the call.
         results: Of each budget; None: all ok.
         leases: Of each budget; None: none is shared.
     """
 
     page: Page
-    held: Sequence[Held]
+    before: Sequence[State]
     results: Sequence[BudgetResult] | None = None
     leases: Sequence[Lease | None] | None = None
 
@@ -119,10 +196,17 @@ class Judged(NamedTuple):
         book, account = self.page.books[index], self.page.accounts[index]
         result: BudgetResult = "ok" if self.results is None else self.results[index]
         lease = None if self.leases is None else self.leases[index]
-        verdict = book.verdict(account, self.held[index], result, lease)
+        verdict = book.verdict(account, self._held(index), result, lease)
         if result == "block" and self.leases is not None and book.is_shared and lease is None:
             return verdict._replace(unreachable=book.blocks_unreached)
         return verdict
+
+    def _held(self, index: int) -> Held:
+        place = self.page.places[index]
+        if place is None:
+            return NOTHING
+        state = self.before[place[0]]
+        return added(state[:4], state[4][place[1]])
 
 
 def reserve_all(
@@ -136,52 +220,69 @@ def reserve_all(
         strict: What is reserved of strict budgets.
         lease_now_s: Now, for leases; None where nobody shares.
     """
-    if lease_now_s is None and not page.is_strict:
-        return _reserve_alike(page, *usual)
-    before: list[Held] = []
-    after: list[Held] = []
+    if lease_now_s is not None and page.is_shared:
+        leases = _leases(page, usual, strict, lease_now_s)
+        page.looks_again()
+        return None if leases is None else _reserve(page, usual, strict, leases)
+    judged = _reserve(page, usual, strict, None)
+    if judged is None and page.looks_again():
+        return _reserve(page, usual, strict, None)
+    return judged
+
+
+def _leases(page: Page, usual: Holding, strict: Holding, now_s: float) -> list[Lease | None] | None:
+    """Return the leases of shared budgets; None where one is missing or has no room."""
     leases: list[Lease | None] = []
-    for account, most_picousd, most_tokens, is_strict, is_shared in page.entries:
-        if lease_now_s is not None:
-            lease = account.lease if is_shared else None
-            if lease is not None:
-                most_picousd, most_tokens, _, _, ends_s = lease
-                is_shared = lease_now_s >= ends_s
-            if is_shared:  # without a lease
-                return None
-            leases.append(lease)
+    for account, _, _, is_strict, is_shared, _ in page.entries:
+        lease = live_lease(account, now_s) if is_shared else None
+        leases.append(lease)
+        if not is_shared:
+            continue
         picousd, tokens = strict if is_strict else usual
-        held = account.held
-        spent_picousd, spent_tokens, used_picousd, used_tokens = held
+        _, _, used_picousd, used_tokens = account.held
+        if (
+            lease is None
+            or used_picousd + picousd > lease.ceiling_picousd
+            or used_tokens + tokens > lease.ceiling_tokens
+        ):
+            return None
+    return leases
+
+
+def _reserve(
+    page: Page, usual: Holding, strict: Holding, leases: Sequence[Lease | None] | None
+) -> Judged | None:
+    """Reserve where the limits have room; of shared accounts those with leases were asked."""
+    for is_strict, most in page.caps:
+        picousd, tokens = strict if is_strict else usual
+        if picousd > most[0] or tokens > most[1]:
+            return None
+    before: list[State] = []
+    after: list[State] = []
+    for tally in page.tallies:
+        picousd, tokens = strict if tally.is_strict else usual
+        spent_picousd, spent_tokens, used_picousd, used_tokens, own, room_picousd, room_tokens = (
+            state := tally.state
+        )
         used_picousd += picousd
         used_tokens += tokens
-        if used_picousd > most_picousd or used_tokens > most_tokens:
+        fits = used_picousd <= room_picousd and used_tokens <= room_tokens
+        if not fits and not (tally.is_open and tally.is_shared and leases is not None):
             return None
-        before.append(held)
-        after.append((spent_picousd, spent_tokens, used_picousd, used_tokens))
-    _write(page, after)
-    return Judged(page, before, None, None if lease_now_s is None else leases)
+        before.append(state)
+        after.append(
+            (spent_picousd, spent_tokens, used_picousd, used_tokens, own, room_picousd, room_tokens)
+        )
+    for tally, state in zip(page.tallies, after, strict=True):
+        tally.state = state
+        tally.begun += 1
+    return Judged(page, before, None, leases)
 
 
-def _reserve_alike(page: Page, picousd: int, tokens: int) -> Judged | None:
-    """Reserve as much on every account, none of which is leased: the usual case, so a quick one."""
-    before = [account.held for account in page.accounts]
-    after = [
-        (spent_picousd, spent_tokens, used_picousd + picousd, used_tokens + tokens)
-        for spent_picousd, spent_tokens, used_picousd, used_tokens in before
-    ]
-    for held, most in zip(after, page.limits, strict=True):
-        if held[2] > most[0] or held[3] > most[1]:
-            return None
-    _write(page, after)
-    return Judged(page, before)
-
-
-def _write(page: Page, after: Sequence[Held]) -> None:
-    for account, held in zip(page.accounts, after, strict=True):
-        account.held = held
-        account.calls += 1
-        account.is_recent = True
+def held_of(amount: Amount) -> Holding | None:
+    """What is held of a call that is thought to cost so much; None where its price is unknown."""
+    cost_usd, tokens = amount
+    return None if cost_usd is None else (picousd_of(cost_usd), max(0, tokens))
 
 
 def holding(wanted: Wanted) -> Holding:

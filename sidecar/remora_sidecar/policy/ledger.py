@@ -15,10 +15,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from remora.policy.limits import Budget
-from remora_sidecar.policy.accounts import MAX_ACCOUNTS, Account, Accounts, Lease, live_lease
+from remora_sidecar.policy.account import Account, Lease, live_lease
+from remora_sidecar.policy.accounts import MAX_ACCOUNTS, Accounts
 from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.book import Book, BudgetIdentity, Wanted
-from remora_sidecar.policy.budget_page import Judged, Page, Reservation, holding, reserve_all
+from remora_sidecar.policy.budget_page import (
+    Judged,
+    Page,
+    Reservation,
+    held_of,
+    holding,
+    reserve_all,
+)
 from remora_sidecar.policy.budget_verdict import BudgetKeys, BudgetResult, BudgetVerdict
 from remora_sidecar.policy.ledger_row import LedgerRow
 
@@ -98,6 +106,10 @@ class Ledger:
         """
         kept = {book.identity: book.accounts for book in self._books}
         self._books = tuple(self._book(budget, kept) for budget in budgets)
+        still = {book.identity for book in self._books}
+        for identity, accounts in kept.items():
+            if identity not in still:
+                accounts.abandon()
         self._pages.clear()
         self.revision += 1
 
@@ -128,17 +140,18 @@ class Ledger:
                 it does not fit either, it is blocked.
         """
         if not self._books:
-            return Admission(_NOTHING_SAID, Reservation((), (0, 0), (0, 0)))
+            return Admission(_NOTHING_SAID, Reservation(_NOTHING_SAID.page, (0, 0), (0, 0)))
         page = self.page(keys, now_unix_ns)
-        usual = Wanted.of(estimate)
-        strict = usual if most is None else Wanted.of(most)
         lease_now_s = None if self.lease_clock is None else self.lease_clock()
-        if usual.picousd is not None and strict.picousd is not None:
-            amounts = holding(usual), holding(strict)
-            judged = reserve_all(page, *amounts, lease_now_s)
+        held = held_of(estimate)
+        most_held = held if most is None else held_of(most)
+        if held is not None and most_held is not None:
+            judged = reserve_all(page, held, most_held, lease_now_s)
             if judged is not None:
                 self.revision += 1
-                return Admission(judged, Reservation(page.entries, *amounts))
+                return Admission(judged, Reservation(page, held, most_held))
+        usual = Wanted.of(estimate)
+        strict = usual if most is None else Wanted.of(most)
         judged = _judged(page, usual, strict, lease_now_s, downgraded=downgraded)
         return self._weighed(judged, usual, strict)
 
@@ -169,10 +182,32 @@ class Ledger:
         if "downgrade" in results:
             return Admission(judged, None, downgrade=judged.verdict(results.index("downgrade")))
         amounts = holding(usual), holding(strict)
-        for account, _, _, is_strict, _ in judged.page.entries:
-            account.reserve(*amounts[is_strict])
+        for tally in judged.page.tallies:
+            tally.reserve(*amounts[tally.is_strict])
         self.revision += 1
-        return Admission(judged, Reservation(judged.page.entries, *amounts))
+        return Admission(judged, Reservation(judged.page, *amounts))
+
+    def hold_more(self, reservation: Reservation, spent: Amount) -> bool:
+        """Hold what a failed try of a call cost beside what its next one may; False if it can't be.
+
+        So a strict budget is not overspent by calls that are tried again. A reservation that has
+        ended, or an unknown price, asks for no room.
+        """
+        lease_now_s = None if self.lease_clock is None else self.lease_clock()
+        if not reservation.hold_more(*holding(Wanted.of(spent)), lease_now_s):
+            return False
+        self.revision += 1
+        return True
+
+    def charge(self, keys: BudgetKeys, actual: Amount, now_unix_ns: int) -> None:
+        """Charge what one turn of a conversation used, while its connection goes on.
+
+        It goes to the windows that run now, whenever the connection began.
+        """
+        amounts = holding(Wanted.of(actual))
+        for account in self.page(keys, now_unix_ns).accounts:
+            account.charge(*amounts)
+        self.revision += 1
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
         """Charge what a call cost, to the windows in which it reserved; once, then never again.
@@ -213,7 +248,7 @@ def _judged(
     page: Page, usual: Wanted, strict: Wanted, lease_now_s: float | None, *, downgraded: bool
 ) -> Judged:
     """Ask the budgets one by one, where not all fits or there is more to tell."""
-    held = [account.held for account in page.accounts]
+    before = [tally.snapshot for tally in page.tallies]
     results: list[BudgetResult] = []
     leases: list[Lease | None] = []
     for book, account in zip(page.books, page.accounts, strict=True):
@@ -227,7 +262,7 @@ def _judged(
             result = book.judge_share(account, wanted, lease, downgraded=downgraded)
         results.append(result)
         leases.append(lease)
-    return Judged(page, held, results, None if lease_now_s is None else leases)
+    return Judged(page, before, results, None if lease_now_s is None else leases)
 
 
 def _account(row: LedgerRow) -> Account:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -103,13 +104,11 @@ class Routers:
         return Choice(self._chance_of(choosing).randrange(count), propensity=1 / count)
 
     def _weighted(self, choosing: Choosing) -> Choice:
-        weights = [offer.candidate.weight or 0 for offer in choosing.offers]
-        total = sum(weights)
+        weights = tuple([offer.candidate.weight or 0 for offer in choosing.offers])
+        total, ends, shares = _cut(weights)
         if not total:  # only those without a share are left
             return self._random(choosing)
-        point = self._chance_of(choosing).random() * total
-        index = bisect_right(list(accumulate(weights)), point)
-        shares = tuple([weight / total for weight in weights])
+        index = bisect_right(ends, self._chance_of(choosing).random() * total)
         return Choice(index, shares, shares[index])
 
     def _round_robin(self, choosing: Choosing) -> Choice:
@@ -169,6 +168,14 @@ class Routers:
         if key not in self._seeded:
             self._seeded[key] = random.Random(seed)  # noqa: S311 - no secret
         return self._seeded[key]
+
+
+@lru_cache(maxsize=256)
+def _cut(weights: tuple[int, ...]) -> tuple[int, tuple[int, ...], tuple[float, ...]]:
+    """Say what weights come to, where each one's part of it ends, and its share."""
+    total = sum(weights)
+    shares = tuple([weight / total for weight in weights]) if total else ()
+    return total, tuple(accumulate(weights)), shares
 
 
 def _weight(kept_for: str, offer: Offer) -> bytes:

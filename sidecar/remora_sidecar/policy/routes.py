@@ -22,7 +22,6 @@ class Asked(NamedTuple):
 
     Attributes:
         sealed: Why nothing in the request may change, such as a signature; empty if it may.
-        host_sealed: Why it may not go to another host; empty if it may.
     """
 
     provider: Provider
@@ -31,7 +30,6 @@ class Asked(NamedTuple):
     model: str
     path: str
     sealed: str = ""
-    host_sealed: str = ""
 
 
 class Dropped(NamedTuple):
@@ -117,7 +115,7 @@ class Sieve:
 
     def sorted(self, asked: Asked, targets: Sequence[Target]) -> Sorted:
         """Sort a route's candidates, in their order; what was sorted before is looked up."""
-        key = (id(targets), *asked[1:], asked.provider.name)
+        key = (id(targets), asked.provider.name, asked[1:])
         found = self._remembered.get(key)
         if found is None:
             found = self._sorted(asked, targets)
@@ -154,8 +152,8 @@ class Sieve:
     def _why_not_there(self, asked: Asked, provider: Provider) -> str:
         if asked.dialect not in provider.dialects:
             return "dialect"
-        if asked.sealed or asked.host_sealed:
-            return asked.sealed or asked.host_sealed
+        if asked.sealed:
+            return asked.sealed
         if not self._has_key(provider):
             return "credential"
         if host_of(provider) is None or path_at(asked.dialect, asked.path, provider) is None:

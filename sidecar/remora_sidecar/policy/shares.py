@@ -7,9 +7,9 @@ what was granted then. So it does not matter what is spent while an ask is under
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from remora_sidecar.policy.accounts import NO_LIMIT, Account, Lease, live_lease
+from remora_sidecar.policy.account import NO_LIMIT, Account, Holding, Lease, live_lease
 from remora_sidecar.policy.book import Book, Wanted
-from remora_sidecar.policy.budget_page import Holding, Page, holding
+from remora_sidecar.policy.budget_page import Page, holding
 
 SAFETY_S = 10.0
 """Before its end a lease is used no more."""
@@ -47,6 +47,7 @@ class ShareAsk(NamedTuple):
         account: The account.
         spent: Since the lease began.
         wanted: To be able to spend from now on.
+        needed: The part of it that calls hold or wait for.
     """
 
     lease_id: str
@@ -54,6 +55,7 @@ class ShareAsk(NamedTuple):
     account: Account
     spent: Holding
     wanted: Holding
+    needed: Holding
 
 
 class Share:
@@ -63,7 +65,7 @@ class Share:
         account: The account.
         book: Its budget, as policy says it now.
         needed: What calls wait for that do not fit the lease.
-        is_short: The last grant was less than what was wanted.
+        is_short: The last grant was less than what calls needed.
         granted_s: When it was asked for what was granted last.
     """
 
@@ -101,16 +103,19 @@ class Share:
             self._used_s = now_s
         reserved = used_picousd - spent_picousd, used_tokens - spent_tokens
         self._is_returned = closing or now_s - self._used_s >= IDLE_S
-        wanted = (0, 0) if self._is_returned else self._wanted(spent, reserved)
+        needed = reserved[0] + self.needed[0], reserved[1] + self.needed[1]
+        if self._is_returned:
+            needed = (0, 0)
+        wanted = (0, 0) if self._is_returned else self._wanted(spent, needed)
         self._seen, self.needed = spent, (0, 0)
         self._give_up_beyond(spent, wanted)
         since = spent_picousd - self._base[0], spent_tokens - self._base[1]
-        return ShareAsk(self._lease_id, self.book, self.account, since, wanted)
+        return ShareAsk(self._lease_id, self.book, self.account, since, wanted, needed)
 
-    def _wanted(self, spent: Holding, reserved: Holding) -> Holding:
+    def _wanted(self, spent: Holding, needed: Holding) -> Holding:
         least = self.book.limit_picousd or 0, self.book.limit_tokens or 0
         picousd, tokens = (
-            reserved[i] + self.needed[i]
+            needed[i]
             + max(_PACES * (spent[i] - self._seen[i]), least[i] // _LEAST_SHARE)
             for i in (0, 1)
         )  # fmt: skip
@@ -133,8 +138,8 @@ class Share:
         self.account.reported = spent
         limits = self.book.limit_picousd, self.book.limit_tokens
         self.is_short = any(
-            limit is not None and granted < wanted
-            for limit, granted, wanted in zip(limits, grant.granted, ask.wanted, strict=True)
+            limit is not None and granted < needed
+            for limit, granted, needed in zip(limits, grant.granted, ask.needed, strict=True)
         )
         self.granted_s = asked_s
         if not self._is_returned:

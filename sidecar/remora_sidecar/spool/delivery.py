@@ -17,7 +17,18 @@ from remora_sidecar.pauses import Sleep, first_of
 from remora_sidecar.spool.row import Spooled
 from remora_sidecar.spool.spool import Spool
 
-type ReportCall = grpc.aio.StreamStreamCall[pb.ReportRequest, pb.ReportResponse]
+type ReportCall = grpc.aio.StreamStreamCall[pb.ReportRequest | pb.WrittenReport, pb.ReportResponse]
+
+
+def report_call(channel: grpc.aio.Channel) -> ReportCall:
+    """Begin a stream of reports that takes records as they were written."""
+    report = channel.stream_stream(
+        f"/{pb.DESCRIPTOR.services_by_name['RecordService'].full_name}/Report",
+        request_serializer=lambda request: request.SerializeToString(),
+        response_deserializer=pb.ReportResponse.FromString,
+    )
+    call: ReportCall = report()  # type: ignore[call-arg]  # written to by hand, which the stubs do not know
+    return call
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,8 @@ class Delivery:
         try:
             await self._call.write(pb.ReportRequest(hello=hello))
             while True:
-                await self._call.write(_request(await self._next_batch()))
+                batch = await self._next_batch()
+                await self._call.write(_report(batch, self._clock.now_unix_ns()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the stream is over: the receiving side knows why
 
@@ -181,11 +193,11 @@ class Delivery:
                 raise NoAnswer(f"no answer for {silent_s:.0f} s")
 
 
-def _request(batch: list[Spooled]) -> pb.ReportRequest:
-    entries = [
-        pb.ReportRequest.Entry(sequence=entry.sequence, record=entry.message) for entry in batch
-    ]
-    return pb.ReportRequest(entries=entries)
+def _report(batch: list[Spooled], sent_unix_ns: int) -> pb.WrittenReport:
+    report = pb.WrittenReport(sent_unix_nano=sent_unix_ns)
+    for entry in batch:
+        report.entries.add(sequence=entry.sequence, record=entry.written)
+    return report
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:

@@ -93,7 +93,7 @@ class Drain:
     @staticmethod
     def _decode(row: Row, entries: list[Spooled], unreadable: list[int]) -> None:
         try:
-            entries.append(Spooled(row.sequence, row.message()))
+            entries.append(row.spooled())
         except DecodeError:
             unreadable.append(row.sequence)
 

@@ -15,10 +15,9 @@ import grpc
 from remora.clock import Clock
 from remora.errors import RemoraError
 from remora_proto.v1 import records_pb2 as pb
-from remora_proto.v1 import records_pb2_grpc as pb_grpc
 from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
 from remora_sidecar.pauses import GrowingPause, Sleep, first_of
-from remora_sidecar.spool.delivery import Delivery, DeliveryLimits
+from remora_sidecar.spool.delivery import Delivery, DeliveryLimits, report_call
 from remora_sidecar.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ class Reporter:
 
     async def _stream(self) -> None:
         async with self._target.aio_channel() as channel:
-            call = pb_grpc.RecordServiceStub(channel).Report()  # type: ignore[call-arg]  # written to by hand, which the stubs do not know
+            call = report_call(channel)
             delivery = Delivery(
                 self._spool,
                 call,

@@ -53,12 +53,24 @@ class Row(NamedTuple):
             message.notes.append(_SHED_NOTE)
         return message
 
+    def spooled(self) -> "Spooled":
+        """Hand it out; raises `DecodeError` where the bytes are no record."""
+        message = self.message()
+        if self.bodies == SHED:
+            return Spooled(self.sequence, message.SerializeToString())
+        return Spooled(self.sequence, self.record + (self.bodies or b""))
+
 
 class Spooled(NamedTuple):
-    """A record as handed out for delivery, under the spool's own number."""
+    """A record as handed out for delivery, under the spool's own number, in the wire form."""
 
     sequence: int
-    message: pb.CallRecord
+    written: bytes
+
+    @property
+    def message(self) -> pb.CallRecord:
+        """Read it."""
+        return pb.CallRecord.FromString(self.written)
 
 
 class Encoded(NamedTuple):
@@ -67,12 +79,10 @@ class Encoded(NamedTuple):
     Attributes:
         record: Facts.
         bodies: None where none were captured.
-        message: What ``record`` and ``bodies`` say, where that was made anyway.
     """
 
     record: bytes
     bodies: bytes | None
-    message: pb.CallRecord | None
 
 
 def encode(record: CallRecord) -> Encoded:
@@ -96,11 +106,10 @@ def _bare(record: CallRecord) -> CallRecord:
 
 
 def _encode(record: CallRecord) -> Encoded:
-    message = to_message_without_bodies(record)
-    facts = message.SerializeToString()
+    facts = to_message_without_bodies(record).SerializeToString()
     if record.request_body is None and record.response_body is None:
-        return Encoded(facts, None, message)
-    return Encoded(facts, _encode_bodies(record), None)
+        return Encoded(facts, None)
+    return Encoded(facts, _encode_bodies(record))
 
 
 def _encode_bodies(record: CallRecord) -> bytes:
@@ -122,7 +131,8 @@ def _fitting(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, tuple):
-        return tuple(_fitting(item) for item in value)
+        items = map(_fitting, value)
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **dict(_fitting_fields(value)))
     if isinstance(value, int) and not isinstance(value, bool | Enum):

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from remora.clock import Clock
 from remora.records import CallRecord
-from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.spool.backlog import Backlog
 from remora_sidecar.spool.database import PAGE_BYTES, Database, insert, open_database
 from remora_sidecar.spool.drain import Drain, Found
@@ -115,16 +114,16 @@ class Spool:
             self.lost_total += len(records)
             logger.error("a record came after the spool was closed")
             return
-        numbered = [
+        rows = [
             self._numbered(encoded)
             for encoded in map(self._encoded, records)
             if encoded is not None
         ]
-        if not numbered:
+        if not rows:
             return
-        if self._take([row for row, _ in numbered]):
-            for row, message in numbered:
-                self._remember(row, message)
+        if self._take(rows):
+            for row in rows:
+                self._remember(row)
         else:
             self._tail.clear()
         self.arrived.set()
@@ -137,17 +136,17 @@ class Spool:
             logger.error("a record could not be written down: %s", type(error).__name__)
             return None
 
-    def _numbered(self, encoded: Encoded) -> tuple[Row, pb.CallRecord | None]:
+    def _numbered(self, encoded: Encoded) -> Row:
         self._oversize += encoded.bodies == SHED
         row = Row(self._next, encoded.record, encoded.bodies)
         self._next += 1
-        return row, encoded.message
+        return row
 
-    def _remember(self, row: Row, message: pb.CallRecord | None) -> None:
-        if message is None:
-            self._tail.clear()
+    def _remember(self, row: Row) -> None:
+        if row.bodies is None:
+            self._tail.add(Spooled(row.sequence, row.record))
         else:
-            self._tail.add(row.sequence, message, row.size)
+            self._tail.clear()
 
     def _take(self, rows: Sequence[Row]) -> bool:
         """Write rows down, or queue them; true if the file has them and all before them."""
@@ -291,14 +290,14 @@ class Spool:
 
     def _add_queued(self, entries: list[Spooled], limit: int, max_bytes: int) -> None:
         """Add rows from memory, which follow all rows of the file."""
-        size = sum(entry.message.ByteSize() for entry in entries)
+        size = sum(len(entry.written) for entry in entries)
         for row in self._backlog:
             if row.sequence <= self._cursor:
                 continue
             size += row.size
             if len(entries) >= limit or (entries and size > max_bytes):
                 return
-            entries.append(Spooled(row.sequence, row.message()))
+            entries.append(row.spooled())
             self._cursor = row.sequence
 
     async def forget(self, sequences: Collection[int]) -> None:

@@ -1,17 +1,15 @@
 """The newest records of the spool's file, still in memory.
 
 Most records are delivered within a moment of being written down; handing them out from here
-spares reading and decoding them again. What is not here is read from the file. Pure.
+spares reading them again. What is not here is read from the file. Pure.
 """
 
 from collections import deque
 
-from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.spool.row import Spooled
 
 _LIMIT_RECORDS = 2000
 _LIMIT_BYTES = 1024 * 1024
-"""Of the wire form; a message in memory takes a few times that."""
 
 _UNKNOWN = -1
 """No row has this number."""
@@ -22,7 +20,7 @@ class Tail:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._rows: deque[tuple[Spooled, int]] = deque()
+        self._rows: deque[Spooled] = deque()
         self._bytes = 0
         self._last = _UNKNOWN
 
@@ -30,13 +28,13 @@ class Tail:
         """How many rows are kept."""
         return len(self._rows)
 
-    def add(self, sequence: int, message: pb.CallRecord, size: int) -> None:
-        """Keep a row that is in the file now; ``size`` is of its wire form, in bytes."""
-        if sequence != self._last + 1:
+    def add(self, row: Spooled) -> None:
+        """Keep a row that is in the file now."""
+        if row.sequence != self._last + 1:
             self.clear()
-        self._last = sequence
-        self._rows.append((Spooled(sequence, message), size))
-        self._bytes += size
+        self._last = row.sequence
+        self._rows.append(row)
+        self._bytes += len(row.written)
         while len(self._rows) > _LIMIT_RECORDS or self._bytes > _LIMIT_BYTES:
             self._drop()
 
@@ -45,17 +43,17 @@ class Tail:
 
         What was handed out is not kept.
         """
-        while self._rows and self._rows[0][0].sequence <= after:
+        while self._rows and self._rows[0].sequence <= after:
             self._drop()
-        if not self._rows or self._rows[0][0].sequence != after + 1:
+        if not self._rows or self._rows[0].sequence != after + 1:
             return [] if after == self._last else None
         taken: list[Spooled] = []
         while self._rows and len(taken) < limit:
-            spooled, size = self._rows[0]
-            max_bytes -= size
+            row = self._rows[0]
+            max_bytes -= len(row.written)
             if taken and max_bytes < 0:
                 break
-            taken.append(spooled)
+            taken.append(row)
             self._drop()
         return taken
 
@@ -66,5 +64,4 @@ class Tail:
         self._last = _UNKNOWN
 
     def _drop(self) -> None:
-        _, size = self._rows.popleft()
-        self._bytes -= size
+        self._bytes -= len(self._rows.popleft().written)

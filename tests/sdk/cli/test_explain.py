@@ -95,7 +95,7 @@ REFUSED = replace(
     cache=None,
     attempts=(),
     response_model="",
-    receipt=replace(RECEIPT, refused_by="BUDGET_EXCEEDED"),
+    receipt=RECEIPT._replace(refused_by="BUDGET_EXCEEDED"),
 )
 
 FAILED = replace(
@@ -177,7 +177,7 @@ def test_a_routed_call_is_explained_from_its_rule_to_its_outcome():
         (CACHED, "cache", "hit"),
         (replace(CALL, cache=CacheVerdict("bypass", "sampling")), "cache", "bypass: sampling"),
         (replace(CALL, cost=None), "outcome", f"success, {SERVED}, price unknown, 500ms"),
-        (replace(CALL, receipt=replace(RECEIPT, rule="")), "rule", "none took the call"),
+        (replace(CALL, receipt=RECEIPT._replace(rule="")), "rule", "none took the call"),
         (RELAYED, "policy", "was not asked: the record has no receipt"),
         (RELAYED, "asked for", "no model (not read)"),
         (RELAYED, "outcome", "unknown, <1ms"),
@@ -204,6 +204,12 @@ def test_whom_the_call_was_to_ask_first_is_marked_also_where_the_cache_answered(
 
 
 _words = st.text(max_size=8)
+_money = st.none() | st.decimals(allow_nan=False, allow_infinity=False)
+_sums = {
+    "spent_usd": _money,
+    "limit_usd": _money,
+    "resets_unix_ns": st.none() | st.integers(0, 2**64 - 1),  # as the wire form has it
+}
 
 
 @given(
@@ -230,8 +236,11 @@ _words = st.text(max_size=8)
             propensity=st.none() | st.floats(0, 1),
             router=_words,
             budgets=st.lists(
-                st.builds(BudgetReceipt, _words, _words, _words, spent_tokens=st.none()),
+                st.builds(BudgetReceipt, _words, _words, _words, spent_tokens=st.none(), **_sums),
                 max_size=1,
+            ).map(tuple),
+            candidates=st.lists(
+                st.builds(CandidateReceipt, _words, _words, est_cost_usd=_money), max_size=2
             ).map(tuple),
             credential=_words,
             refused_by=_words,

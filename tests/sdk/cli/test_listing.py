@@ -10,6 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from remora.cli.usage import BY
+from remora.client.usage import UsageDimension
 from remora_aggregator.testing import temporary_aggregator
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
@@ -164,8 +166,26 @@ async def test_usage_as_json(remora):
     assert row["cost_usd"] == "0.003"
 
 
+async def test_usage_by_the_hour_with_quantiles(remora):
+    ended = await remora("usage", "--every", "1h", "--by", "provider", "--quantiles")
+    assert "from (UTC)" in ended.stdout
+    assert "latency p50" in ended.stdout
+    assert ended.stdout.count("of the true value") == 1
+    (line,) = (await remora("usage", "--every", "1d", "--json")).stdout.splitlines()
+    assert json.loads(line)["starts_at"] == "2026-09-21T00:00:00.000000Z"
+
+
+async def test_usage_of_the_busiest_alone(remora):
+    rows = (await remora("usage", "--by", "session", "--limit", "1", "--json")).stdout
+    assert [json.loads(row)["group"] for row in rows.splitlines()] == [{"session": "sess_1"}]
+
+
 async def test_the_page_names_every_key_of_the_json(remora):
     page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
     record = json.loads((await remora("records", f"{1:032x}")).stdout)
     usage = json.loads((await remora("usage", "--json")).stdout)
     assert [key for key in (*record, *usage) if f"`{key}`" not in page] == []
+
+
+def test_every_dimension_can_be_grouped_by():
+    assert {name.upper() for name in BY} == {dimension.name for dimension in UsageDimension}

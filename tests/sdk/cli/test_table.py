@@ -12,8 +12,14 @@ from remora.cli.figures import clipped, money, plural, seconds, tokens, visible
 from remora.cli.moments import iso_utc, parse_moment
 from remora.cli.record_json import record_json, usage_json
 from remora.cli.record_lines import RecordLines
-from remora.cli.usage import cost, usage_table, warnings
-from remora.client.usage import UsageDimension, UsageRow
+from remora.cli.usage_tables import (
+    cost,
+    quantile_note,
+    quantile_table,
+    usage_table,
+    warnings,
+)
+from remora.client.usage import Measure, Quantile, UsageDimension, UsageRow
 from remora.records import Attribution, CallError, CallRecord, Cost, EndReason, StoredRecord, Usage
 
 NOON_NS = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 10**9
@@ -183,7 +189,13 @@ def test_json_money_is_text():
 
 
 def _row(**fields: object) -> UsageRow:
-    zeros = dict.fromkeys(UsageRow.__slots__, 0) | {"keys": ("m",), "cost_usd": None, "calls": 1}
+    zeros = dict.fromkeys(UsageRow.__slots__, 0) | {
+        "keys": ("m",),
+        "cost_usd": None,
+        "saved_usd": None,
+        "quantiles": (),
+        "calls": 1,
+    }
     return UsageRow(**(zeros | fields))
 
 
@@ -203,6 +215,66 @@ UNREAD = _row(unread_usage_calls=1)
 )
 def test_a_cost_that_is_not_known_is_no_zero(row, text):
     assert cost(row) == text
+
+
+def _cells(table):
+    return {column.header: list(column.cells) for column in table.columns}
+
+
+def test_savings_show_only_where_there_are_any():
+    none = usage_table([_row()], [UsageDimension.MODEL])
+    assert "saved" not in _cells(none)
+    rows = [
+        _row(cached_calls=2, saved_usd=Decimal("0.5"), saved_s=3.0),
+        _row(cached_calls=1, saved_s=1.0),
+        _row(),
+    ]
+    cells = _cells(usage_table(rows, [UsageDimension.MODEL]))
+    assert cells["saved"] == ["$0.5", "unknown", "-", "$0.5"]
+    assert cells["time saved"] == ["3.00s", "1.00s", "-", "4.00s"]
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "text"),
+    [
+        (86_400, "2026-11-01"),
+        (7 * 86_400, "2026-11-01"),
+        (3_600, "2026-11-01 12:00"),
+        (900, "2026-11-01 12:00"),
+        (1, "2026-11-01 12:00:00"),
+    ],
+)
+def test_spans_of_time_begin_with_when(interval_s, text):
+    rows = [_row(start_unix_ns=NOON_NS), _row(start_unix_ns=NOON_NS)]
+    cells = _cells(usage_table(rows, [UsageDimension.MODEL], interval_s=interval_s))
+    assert cells["from (UTC)"] == [text, text, "total"]
+    assert cells["model"] == ["m", "m", ""]
+
+
+def test_quantiles_are_marked_and_their_error_is_said_once():
+    told = (
+        Quantile(Measure.LATENCY, 0.5, 1.5, 0.0149),
+        Quantile(Measure.LATENCY, 0.9, 20.0, 0.0149),
+    )
+    rows = [_row(quantiles=told), _row()]
+    cells = _cells(quantile_table(rows, [UsageDimension.MODEL], (0.5, 0.9)))
+    assert cells["latency p50"] == ["≈1.50s", "-"]
+    assert [column for column in cells if "p50" in column] == [
+        "latency p50",
+        "first token p50",
+        "overhead p50",
+    ]
+    assert quantile_note(rows) == "≈ within 1.5% of the true value"
+    shown = usage_json(rows[0], [UsageDimension.MODEL], with_quantiles=True)["quantiles"]
+    assert shown["latency_s"][0] == {"quantile": 0.5, "value_s": 1.5, "error": 0.0149}
+    assert (shown["ttft_s"], shown["overhead_s"]) == ([], [])
+
+
+def test_sums_that_hold_an_estimate_are_marked():
+    guess = _row(estimated_calls=1, input_tokens=1200)
+    cells = _cells(usage_table([guess], [UsageDimension.MODEL]))
+    assert cells["tokens in"] == ["~1,200"]
+    assert "~ marks" in warnings([guess])[0]
 
 
 def test_tokens_that_could_not_be_read_are_unknown_and_null():

@@ -12,20 +12,24 @@ import grpc
 import pytest
 import trustme
 
+from remora.client.condition import Condition, Operator
 from remora.client.filter import Order, Outcome, RecordFilter
 from remora.client.records import RecordClient
 from remora.client.target import AggregatorTarget
-from remora.client.usage import UsageDimension
+from remora.client.usage import Measure, UsageDimension
 from remora.errors import BadRequest, Unavailable
+from remora.testing.clock import ManualClock
 from remora_aggregator.testing import temporary_aggregator
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
+
+START_NS = ManualClock().now_unix_ns()
 
 
 def _record(number: int, **fields: object) -> pb.CallRecord:
     body = pb.Body(content=b"asked", original_bytes=5)
     return pb.CallRecord(
-        call_id=f"{number:032x}", started_unix_nano=10**18 + number, request_body=body, **fields
+        call_id=f"{number:032x}", started_unix_nano=START_NS + number, request_body=body, **fields
     )
 
 
@@ -42,7 +46,8 @@ async def _report(address: str, *records: pb.CallRecord) -> None:
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    async with temporary_aggregator() as aggregator:
+    # By its own clock the calls are new: sums of times long past are shed.
+    async with temporary_aggregator(clock=ManualClock()) as aggregator:
         yield aggregator.address
 
 
@@ -79,8 +84,8 @@ async def test_pages_of_any_size_give_the_same_records(address, page_size, asked
         (RecordFilter(session_id="s"), [1, 2]),
         (RecordFilter(outcome=Outcome.ERROR), [2]),
         (RecordFilter(outcome=Outcome.OK), [1]),
-        (RecordFilter(since_unix_ns=10**18 + 2), [2]),
-        (RecordFilter(until_unix_ns=10**18 + 2), [1]),
+        (RecordFilter(since_unix_ns=START_NS + 2), [2]),
+        (RecordFilter(until_unix_ns=START_NS + 2), [1]),
         (RecordFilter(call_id=f"{2:032x}"), [2]),
         (RecordFilter(model="gpt-4o"), [1]),
         (RecordFilter(provider="elsewhere"), []),
@@ -122,6 +127,95 @@ async def test_usage_keeps_unknown_money_apart_from_none(address):
     rows = {row.keys: row for row in await asyncio.to_thread(ask)}
     assert rows["a",].cost_usd == Decimal("0.10")
     assert (rows["b",].cost_usd, rows["b",].unpriced_calls) == (None, 1)
+
+
+async def test_conditions_and_words_reach_the_aggregator(address):
+    quick, slow = _record(1, latency_s=1.0), _record(2, latency_s=3.0)
+    slow.request_body.content = b'{"text": "a mighty remora"}'
+    await _report(address, quick, slow)
+    condition = Condition("latency_s", Operator.LESS, ("2",))
+    assert await _asked(address, 1, wanted=RecordFilter(conditions=(condition,))) == [1]
+    assert await _asked(address, 1, wanted=RecordFilter(text="Remora")) == [2]
+    both = RecordFilter(conditions=(condition,), text="remora")
+    assert await _asked(address, 1, wanted=both) == []
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 500])
+async def test_records_come_in_the_order_of_a_number(address, page_size):
+    calls = [_record(number, latency_s=span) for number, span in ((1, 3.0), (2, 1.0), (3, 2.0))]
+    await _report(address, *calls)
+    least = await _asked(address, page_size, order_by="latency_s")
+    most = await _asked(address, page_size, order_by="latency_s", order=Order.NEWEST_FIRST, limit=2)
+    assert (least, most) == ([2, 3, 1], [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        (["usage"], {"usage"}),
+        (["cost.input_usd"], {"cost"}),
+        (["latency_s", "cost"], {"latency_s", "cost"}),
+        ([], {"usage", "cost", "latency_s", "provider"}),
+    ],
+    ids=["a part", "within a part", "two", "all"],
+)
+async def test_only_the_fields_that_are_asked_for_come(address, fields, known):
+    full = _record(
+        1,
+        usage=pb.Usage(input_tokens=1),
+        cost=pb.Cost(total_usd="0.3", input_usd="0.1"),
+        latency_s=1.5,
+        provider="openai",
+    )
+    await _report(address, full)
+
+    def ask():
+        with RecordClient(AggregatorTarget(address)) as client:
+            (stored,) = client.query(fields=fields)
+        return stored
+
+    stored = await asyncio.to_thread(ask)
+    names = ("usage", "cost", "latency_s", "provider")
+    assert {name for name in names if getattr(stored.record, name)} == known
+    assert (stored.record.call_id, stored.namespace) == (f"{1:032x}", "local")
+
+
+async def test_usage_by_spans_of_time_has_quantiles_and_savings(address):
+    hour_ns = 3_600 * 10**9
+    hit = pb.CacheVerdict(result="hit", saved_usd="0.25", original_latency_s=5)
+    spans = [
+        _record(1, latency_s=1.0, status_code=200, end_reason=1),
+        _record(2, latency_s=1.0, cached=True, cache=hit, status_code=200, end_reason=1),
+        _record(3, latency_s=2.0, status_code=200, end_reason=1),
+    ]
+    spans[2].started_unix_nano += 2 * hour_ns
+    await _report(address, *spans)
+
+    def ask():
+        with RecordClient(AggregatorTarget(address)) as client:
+            return client.usage(
+                group_by=[UsageDimension.NAMESPACE], interval_s=3_600, quantiles=[0.5]
+            )
+
+    first, second = await asyncio.to_thread(ask)
+    assert second.start_unix_ns - first.start_unix_ns == 2 * hour_ns
+    assert (first.calls, first.saved_usd, first.saved_s) == (2, Decimal("0.25"), 4.0)
+    assert (second.calls, second.saved_usd) == (1, None)
+    (quantile,) = second.quantiles
+    assert quantile.value_s == pytest.approx(2.0, rel=quantile.error)
+    assert 0 < quantile.error < 0.02
+    assert second.quantile_s(Measure.LATENCY, 0.5) == quantile.value_s
+    assert second.quantile_s(Measure.TTFT, 0.5) is None
+
+
+async def test_usage_can_be_of_the_busiest_alone(address):
+    await _report(address, *(_record(n, response_model="abb"[n]) for n in (0, 1, 2)))
+
+    def ask():
+        with RecordClient(AggregatorTarget(address)) as client:
+            return client.usage(limit=1)
+
+    assert [row.keys for row in await asyncio.to_thread(ask)] == [("b",)]
 
 
 @pytest.mark.parametrize("what", ["watch", "client"])
@@ -207,6 +301,7 @@ def _serving(
         (grpc.StatusCode.UNIMPLEMENTED, Unavailable, "no aggregator of this version"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, Unavailable, "did not answer in time"),
         (grpc.StatusCode.CANCELLED, Unavailable, "ended the call"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unavailable, "too much at once: because; try later"),
         (grpc.StatusCode.INTERNAL, Unavailable, r"failed \(internal\): because"),
         (grpc.StatusCode.UNAVAILABLE, Unavailable, "no aggregator answers"),
     ],

@@ -58,6 +58,15 @@ def test_a_model_in_the_path_changes_alone(dialect, path, model, expected):
     assert with_model(dialect, path, BODY, model) == Rewritten(expected, BODY)
 
 
+def test_a_form_is_not_taken_for_json_whatever_stands_before_it_or_in_it():
+    """Its model stands in a field; before the first boundary anything may stand (RFC 2046)."""
+    field = b"--b\r\nContent-Disposition: form-data; name=model\r\n\r\nwhisper-1\r\n"
+    told = b'{"model":"whisper-1"}\r\n'
+    file = b"--b\r\nContent-Disposition: form-data; name=file\r\n\r\n" + told
+    for body in (told + field + b"--b--\r\n", field + file + b"--b--\r\n"):
+        assert with_model("openai-audio", "/v1/audio/transcriptions", body, "m") is None
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"not json", b"--boundary\r\n"])
 def test_a_body_without_members_can_not_ask_for_another_model(body):
     assert with_model("openai-chat", "/v1/chat/completions", body, "m") is None
@@ -74,6 +83,9 @@ def test_a_body_without_members_can_not_ask_for_another_model(body):
             b'{"x":"say \\"model\\": \\"a\\"","model":"m"}',
         ),
         (b'{"model" : "a\\u0062"}', b'{"model" : "m"}'),
+        (b'{"mod\\u0065l":"a","x":{"model":"a"}}', b'{"mod\\u0065l":"m","x":{"model":"a"}}'),
+        (b'{"model":"a","mod\\u0065l":"a"}', b'{"model":"m","mod\\u0065l":"m"}'),
+        (b'{"model":"a","model":"b"}', b'{"model":"m","model":"m"}'),
         (b'{"model":null}', b'{"model":"m"}'),
         (b"{}", b'{"model":"m"}'),
     ],
@@ -83,7 +95,10 @@ def test_only_the_outermost_objects_model_is_changed(body, expected):
     assert changed.body == expected
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.text()), st.text(min_size=1, max_size=20))
+names = st.text() | st.just("model")
+
+
+@given(st.dictionaries(names, st.integers() | st.text()), st.text(min_size=1, max_size=20))
 def test_what_asks_for_another_model_says_else_what_it_said(asked, model):
     body = json.dumps(asked).encode()
     changed = with_model("openai-chat", "/v1/chat/completions", body, model)

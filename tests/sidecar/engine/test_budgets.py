@@ -207,6 +207,25 @@ async def test_a_strict_budget_holds_what_the_dearest_fallback_may_cost(ruled):
     assert admitted.status == 200
 
 
+@pytest.mark.parametrize(
+    ("limit", "asked"), [(250, 1), (10_000, 2)], ids=["no room for both", "room for both"]
+)
+async def test_a_strict_budget_counts_tries_that_failed_and_were_billed(ruled, limit, asked):
+    route = {"name": "r", "retry": {"attempts": 2, "initial": "1ms"}}
+    spec = {"budgets": [budget(maxTokens=limit, strict=True)], "routes": [route]}
+    usage = {"prompt_tokens": 10, "completion_tokens": 100}
+    billed = {"error": {"message": "oh", "type": "server_error"}, "usage": usage}
+    failed = Answer(status=500, headers=JSON_HEAD, body=json.dumps(billed).encode())
+    async with ruled(spec) as carrying:
+        carrying.double.script(failed, answer())
+        got = await ask(carrying)
+        record = await carrying.record()
+        assert len(carrying.double.requests) == asked
+
+    assert got.status == (500 if asked == 1 else 200)
+    assert any("no room for another try" in note for note in record.notes) == (asked == 1)
+
+
 async def test_each_task_has_its_own_budget(ruled):
     async with ruled({"budgets": [budget(per="task", maxTokens=250)]}) as carrying:
         carrying.double.script(*(answer() for _ in range(4)))

@@ -1,7 +1,5 @@
 """A request as it goes to another model or provider: what changes, and that nothing else does."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,4 +192,4 @@ def test_a_body_that_stays_the_same_is_not_written_anew():
 def test_a_leg_knows_by_which_dialect_it_was_read_only_through_its_request():
     own = own_leg()
     leg = to(own, "openai", "o1")
-    assert leg.request == replace(own.request, model="o1")
+    assert leg.request == own.request._replace(model="o1")

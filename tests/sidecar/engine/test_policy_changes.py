@@ -84,6 +84,15 @@ async def test_a_changed_file_switches_the_cache_on_and_off(carry, policy):
     assert verdicts == ["miss", "hit; age=0", None]
 
 
+async def test_a_cache_that_is_to_be_shared_and_can_not_be_is_told_at_the_change(
+    carry, policy, caplog
+):
+    async with carry(policy=policy) as carrying:
+        assert "REMORA_CACHE_URL" not in caplog.text
+        _put(policy, _policy(cache={"mode": "readwrite", "scope": "namespace"}))
+        await carrying.until(lambda: "needs REMORA_CACHE_URL" in caplog.text)
+
+
 async def test_a_file_that_can_not_be_used_changes_nothing_and_health_says_so(carry, policy):
     async with carry(policy=policy) as carrying:
         before = carrying.sidecar.parts.policy

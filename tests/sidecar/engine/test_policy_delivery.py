@@ -5,6 +5,7 @@ import json
 from contextlib import asynccontextmanager
 
 import aiohttp
+import grpc
 import pytest
 
 from remora.errors import ConfigError
@@ -133,13 +134,12 @@ async def test_a_pushed_policy_is_in_force_and_a_bad_one_is_said_everywhere(oper
     assert "remora_policy_changes_total 2.0" in text
 
 
-async def test_with_the_operator_away_a_restart_serves_by_the_last_good_policy(settings):
-    server = PolicyServer()
-    async with server.serving():
-        version = server.push(_document("sent", opaque="block"))
-        asked = settings(operator=server.address)
-        async with running_sidecar(asked):
-            await server.until(lambda: server.applied)
+async def test_while_no_policies_come_a_restart_serves_by_the_last_good_one(operator, settings):
+    version = operator.push(_document("sent", opaque="block"))
+    asked = settings(operator=operator.address)
+    async with running_sidecar(asked):
+        await operator.until(lambda: operator.applied)
+    operator.aborts = grpc.StatusCode.UNAVAILABLE
     async with running_sidecar(asked) as sidecar:
         assert sidecar.parts.policy.version == version
         view = await _view(sidecar)

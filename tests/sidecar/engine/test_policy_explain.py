@@ -109,6 +109,7 @@ async def test_what_is_foreseen_is_what_the_record_says(ruled, spec):
         request,
         record.started_unix_ns,
         attribution=record.attribution,
+        used=record.usage,
     )
     foreseen = await asyncio.to_thread(answer, asked)
 

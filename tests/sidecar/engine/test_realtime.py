@@ -109,6 +109,26 @@ async def _two_responses(carrying, provider: _Provider, **options: Any) -> list[
     return await carrying.records(2)
 
 
+async def test_budgets_count_each_response_while_the_connection_goes_on(ruled):
+    budget = {"name": "b", "per": "pod", "maxTokens": 2_000}
+    provider = _Provider(_sent(_events(1)), _sent(_events(2)))
+    async with ruled({"budgets": [budget]}) as carrying:
+        ledger = carrying.sidecar.parts.steering.budgeting.ledger
+        carrying.double.script(provider.websocket())
+        seen = []
+        async with _connected(carrying) as connection:
+            for _ in range(2):
+                (account,) = ledger.books[0].accounts.all()
+                seen.append(account.held)
+                await connection.response.create()
+                await _until(connection, "response.done")
+        await carrying.until(lambda: account.held[1] == account.held[3])
+
+    (_, before, _, held), (_, spent, _, _) = seen
+    assert (before, spent, account.held[1]) == (0, 253, 506)
+    assert held == 1_000
+
+
 @pytest.mark.parametrize(
     ("double", "agent"),
     [

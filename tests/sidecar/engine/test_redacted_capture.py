@@ -4,12 +4,14 @@ import gzip
 import json
 import logging
 import ssl
+import threading
 from itertools import pairwise
 
 import aiohttp
 import pytest
 
 from remora.testing.double_answer import Answer, RandomCuts, TalkingWebSocket, json_answer
+from remora_sidecar.policy.redaction import Redactor
 from remora_sidecar.settings import format_address
 
 HOST = ("Host", "api.openai.com")
@@ -40,6 +42,31 @@ def with_capture(carry, tmp_path):
         return carry(policy=policy, **changed)
 
     return start
+
+
+async def test_a_long_prompt_is_redacted_on_a_thread_while_its_provider_is_asked(
+    with_capture, monkeypatch
+):
+    threads, redacted = [], Redactor.redacted
+
+    def seen(self, body, encoding=None):
+        threads.append((threading.current_thread().name.partition("_")[0], len(body.content)))
+        return redacted(self, body, encoding)
+
+    monkeypatch.setattr(Redactor, "redacted", seen)
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION * 50}]}
+    long = json.dumps(asked).encode()
+    async with with_capture() as carrying:
+        carrying.double.script(*[json_answer(b'{"id":"c","model":"m","choices":[]}')] * 2)
+        agent = await carrying.agent()
+        for body in (long, ASKED):
+            await agent.ask("POST", CHAT, [HOST, ("Content-Type", "application/json")], body)
+        first, second = await carrying.records(2)
+
+    assert ("redaction", len(long)) in threads
+    assert ("MainThread", len(ASKED)) in threads
+    assert json.loads(first.request_body.content)["messages"][0]["content"] == REDACTED * 50
+    assert json.loads(second.request_body.content)["messages"][0]["content"] == REDACTED
 
 
 def _events(text, cuts):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from remora.records import EndReason
 from remora.testing.double_answer import Answer
 
 CHAT = "/v1/chat/completions"
@@ -191,12 +192,18 @@ async def test_the_agents_key_is_replaced_by_policys(ruled):
     assert sent.body == BODY
 
 
-async def test_a_missing_key_refuses_the_call_and_says_which(ruled):
+@pytest.mark.parametrize(
+    "cache", [{}, {"cache": {"mode": "readwrite", "sampling": True}}], ids=["", "with a cache"]
+)
+async def test_a_missing_key_refuses_the_call_and_says_which(ruled, cache):
     credentials = [{"provider": "openai", "secretRef": {"name": "openai", "key": "api-key"}}]
-    async with ruled({"credentials": credentials}) as carrying:
+    async with ruled({"credentials": credentials, **cache}) as carrying:
         answer = await ask(carrying)
+        record = await carrying.record()
         assert carrying.double.requests == []
 
+    assert (record.end_reason, record.error.type) == (EndReason.REFUSED, "CREDENTIAL_MISSING")
+    assert record.receipt.refused_by == "CREDENTIAL_MISSING"
     assert answer.status == 503
     assert json.loads(answer.body)["error"]["code"] == "CREDENTIAL_MISSING"
     assert "openai" in json.loads(answer.body)["error"]["message"]

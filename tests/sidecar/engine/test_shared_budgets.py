@@ -4,14 +4,10 @@ import asyncio
 import contextlib
 import json
 
-import grpc
-
-from remora.clock import SystemClock
 from remora.testing.double import ProviderDouble
 from remora.testing.double_answer import Answer
-from remora.testing.lease_server import LeaseServer
 from remora.testing.raw_agent import RawAgent
-from remora_proto.v1 import tasks_pb2_grpc
+from remora_aggregator.testing_tasks import temporary_tasks
 from remora_sidecar.assembly import running_sidecar
 
 CALLS = 20
@@ -33,25 +29,13 @@ POLICY = {
 }
 
 
-@contextlib.asynccontextmanager
-async def _aggregator():
-    server = grpc.aio.server()
-    tasks_pb2_grpc.add_TaskServiceServicer_to_server(LeaseServer(SystemClock()), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
-
-
 async def test_two_pods_never_spend_more_than_a_shared_budget_gives(local_settings_of, tmp_path):
     policy = tmp_path / "policy.yaml"
     policy.write_text(json.dumps(POLICY))
     usage = {"model": "gpt-4o", "choices": [], "usage": USAGE}
     good = Answer(headers=(("Content-Type", "application/json"),), body=json.dumps(usage).encode())
     async with contextlib.AsyncExitStack() as stack:
-        aggregator = await stack.enter_async_context(_aggregator())
+        aggregator = (await stack.enter_async_context(temporary_tasks())).address
         double = await stack.enter_async_context(ProviderDouble())
         double.route("POST", "/v1/chat/completions", good)
         pods = [

@@ -1,7 +1,6 @@
 """What policy makes of calls, as tables: no socket, no engine, and a clock that the tests move."""
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -102,7 +101,7 @@ class Desk:
     def finish(self, course, seen, *, ttft_s=None, used=(1, 1), failures=(), status=200):
         """Let a call end: after these failed tries, with this status and usage."""
         option = course.legs[0]
-        seen.goes_to(option.provider, replace(seen.request, model=option.model))
+        seen.goes_to(option.provider, seen.request._replace(model=option.model))
         for failure in failures:
             seen.attempt_failed(500, failure, None, None, None)
         seen.attempt_ended(status)
@@ -252,7 +251,7 @@ RECEIPTS = {
 @pytest.mark.parametrize(("router", "propensity", "scores"), RECEIPTS.values(), ids=RECEIPTS)
 def test_a_receipt_tells_how_it_was_chosen(router, propensity, scores):
     found, _ = Desk(route(router=router, fallback=[{"model": "o3"}])).decide()
-    receipt = found.receipt()
+    receipt = found.receipt(None)
 
     assert (receipt.policy, receipt.rule, receipt.router) == ("p", "r", router["policy"])
     assert receipt.propensity == propensity
@@ -266,7 +265,7 @@ def test_a_receipt_tells_how_it_was_chosen(router, propensity, scores):
 def test_a_receipt_of_the_cheapest_has_the_prices_that_decided():
     desk = Desk(route(router=to("gpt-4o", "gpt-4o-mini", "nobody-knows-it", policy="cheapest")))
     found, _ = desk.decide(max_tokens=500)
-    priced = {c.model: (c.score, c.est_cost_usd) for c in found.receipt().candidates}
+    priced = {c.model: (c.score, c.est_cost_usd) for c in found.receipt(None).candidates}
 
     assert [option.model for option in found.legs] == ["gpt-4o-mini"]
     assert priced["nobody-knows-it"] == (None, None)
@@ -277,7 +276,7 @@ def test_the_estimate_grows_with_what_the_call_asks_for():
     desk = Desk(route(router=to("gpt-4o")))
 
     def estimated_usd(**asked):
-        return desk.decide(**asked)[0].receipt().candidates[0].est_cost_usd
+        return desk.decide(**asked)[0].receipt(None).candidates[0].est_cost_usd
 
     assert estimated_usd(max_tokens=10) < estimated_usd(max_tokens=20)
     assert estimated_usd(max_tokens=10, n=2) > estimated_usd(max_tokens=10)
@@ -290,7 +289,7 @@ def test_a_receipt_names_what_was_dropped_and_why():
     found, _ = Desk(spec).decide()
 
     assert isinstance(found, Refused)
-    receipt = found.receipt()
+    receipt = found.receipt(None)
     assert {(c.provider, c.model, c.filtered_out_by) for c in receipt.candidates} == {
         ("groq", "m", "credential"),
         ("openai", "gpt-4o", "model_denied"),
@@ -309,7 +308,7 @@ def test_a_receipt_names_what_was_dropped_and_why():
 )
 def test_a_receipt_says_whose_key_is_sent(credentials, whose):
     found, _ = Desk({**route(router=to("a")), "credentials": credentials}).decide()
-    assert found.receipt().credential == whose
+    assert found.receipt(None).credential == whose
 
 
 class TestFastest:
@@ -358,7 +357,7 @@ class TestFastest:
     def test_a_kept_connection_that_was_closed_says_nothing(self):
         desk = Desk(self.SPEC)
         model, found, seen = self.chosen(desk)
-        seen.goes_to(found.legs[0].provider, replace(seen.request, model=model))
+        seen.goes_to(found.legs[0].provider, seen.request._replace(model=model))
         seen.reused_connection = True
         seen.no_answer(UpstreamError("closed", kind="disconnected"))
         seen.reused_connection = False
@@ -467,7 +466,7 @@ def test_budgets_say_whether_a_call_may_go(spec, decided, results):
         assert found.refusal.status == (402 if per_call else 429)
     else:
         assert [option.key for option in found.legs] == decided
-    assert [one.result for one in found.receipt().budgets] == results
+    assert [one.result for one in found.receipt(None).budgets] == results
 
 
 def test_a_budget_counts_by_what_it_is_for():
@@ -544,7 +543,7 @@ def test_no_call_ever_goes_to_a_denied_model_nor_twice_to_one(
         "models": {"deny": denied},
     }
     found, _ = Desk(spec).decide(asked)
-    receipt = found.receipt()
+    receipt = found.receipt(None)
     if isinstance(found, Refused):
         assert set(candidates) | set(fallback) <= set(denied)
         assert receipt.refused_by == "MODEL_DENIED"

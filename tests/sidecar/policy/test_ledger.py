@@ -172,6 +172,45 @@ def test_strict_budgets_hold_the_most_that_a_call_can_cost():
     assert ask(ledger, "0.1", 10, most=usd("0.6", 900)).blocked_by.name == "a-pod"
 
 
+def test_a_strict_budget_has_to_have_room_for_a_failed_try_and_the_next():
+    ledger = Ledger([budget("pod", strict=True), budget("session")])
+    held = ask(ledger, "0.1", most=usd("0.5")).reservation
+
+    assert ledger.hold_more(held, usd("0.3", 40))
+    [strict, usual] = ask(ledger, "0", 0).verdicts
+    assert strict.reserved == usd("0.8", 40)
+    assert usual.reserved == usd("0.4", 140)
+    assert not ledger.hold_more(held, usd("0.3"))
+    assert ask(ledger, "0", 0).verdicts[0].reserved == usd("0.8", 40)
+    ledger.settle(held, usd("0.7", 90))
+    assert [verdict.spent for verdict in ask(ledger, "0", 0).verdicts] == [usd("0.7", 90)] * 2
+    assert ask(ledger, "0", 0).verdicts[0].reserved == usd("0", 0)
+
+
+def test_a_turn_is_charged_in_the_window_in_which_it_ends_beside_what_is_held():
+    ledger = Ledger([budget("session", window="1h")])
+    held = ask(ledger, "0.4", 100).reservation
+
+    ledger.charge(KEYS, usd("0.1", 10), NOW)
+    [verdict] = ask(ledger, "0", 0).verdicts
+    assert (verdict.spent, verdict.reserved) == (usd("0.1", 10), usd("0.4", 100))
+    ledger.charge(KEYS, usd("0.2", 20), NOW + HOUR_NS)
+    ledger.refund(held)
+    [verdict] = ask(ledger, "0", 0, now=NOW + HOUR_NS).verdicts
+    assert (verdict.spent, verdict.reserved) == (usd("0.2", 20), usd("0", 0))
+
+
+@pytest.mark.parametrize(
+    "lenient", [{}, {"strict": True, "onExceed": "warn"}], ids=["not strict", "only warns"]
+)
+def test_other_budgets_do_not_mind_what_a_failed_try_cost(lenient):
+    ledger = Ledger([budget("session", **lenient)])
+    held = ask(ledger, "1").reservation
+
+    assert ledger.hold_more(held, usd("0.5"))
+    assert ask(ledger, "0", 0).verdicts[0].reserved == usd("1.5", 100)
+
+
 def test_a_reservation_ends_once():
     ledger = Ledger([budget(maxTokens=1000)])
     reservation = ask(ledger).reservation

@@ -143,6 +143,26 @@ class LedgerMachine(RuleBasedStateMachine):
             sums.held = [sums.held[0] - (want.cost_usd or 0), sums.held[1] - want.tokens]
             sums.spent = [sums.spent[0] + (actual.cost_usd or 0), sums.spent[1] + actual.tokens]
 
+    @rule(target=calls, call=consumes(calls), billed=priced)
+    def a_try_failed_and_another_begins(self, call, billed):
+        reservation, holds = call
+        if reservation is None or not self.ledger.hold_more(reservation, billed):
+            return call
+        more = []
+        for sums, want in holds:
+            sums.held = [sums.held[0] + billed.cost_usd, sums.held[1] + billed.tokens]
+            cost = (want.cost_usd or 0) + billed.cost_usd
+            more.append((sums, Amount(cost, want.tokens + billed.tokens)))
+        return reservation, more
+
+    @rule(keys=keys, used=amounts)
+    def a_turn_of_a_conversation_ends(self, keys, used):
+        self.ledger.charge(keys, used, self.now_ns)
+        for budget in self.budgets:
+            if budget.per != "call" and (place := self.place(budget, keys)):
+                sums = self.sums.setdefault(place, Sums())
+                sums.spent = [sums.spent[0] + (used.cost_usd or 0), sums.spent[1] + used.tokens]
+
     @rule(call=consumes(calls), actual=amounts, again=st.booleans())
     def a_call_is_settled(self, call, actual, again):
         reservation, holds = call

@@ -109,7 +109,7 @@ def sieve(
 ANTHROPIC = ASKED._replace(
     provider=REGISTRY.get("anthropic"), dialect="anthropic-messages", path="/v1/messages"
 )
-SEALED, HOST_SEALED = ASKED._replace(sealed="it is signed"), ASKED._replace(host_sealed="bound")
+SEALED = ASKED._replace(sealed="it is signed")
 UNKNOWN_PATH = ASKED._replace(path="/my/own/gateway")
 
 SIEVED = {
@@ -136,10 +136,6 @@ SIEVED = {
     "a sealed request asked for what it asks for": (SEALED, {"model": "gpt-4o"}, ""),
     "a sealed request asked for more": (SEALED, {"model": "o1"}, "it is signed"),
     "a sealed request elsewhere": (SEALED, {"provider": "groq", "model": "m"}, "it is signed"),
-    "a request of this host elsewhere": (
-        HOST_SEALED, {"provider": "groq", "model": "m"}, "bound",
-    ),
-    "a request of this host for another model": (HOST_SEALED, {"model": "o1"}, ""),
 }  # fmt: skip
 
 

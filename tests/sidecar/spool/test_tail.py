@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora_proto.v1 import records_pb2 as pb
+from remora_sidecar.spool.row import Spooled
 from remora_sidecar.spool.tail import Tail
 
 _SIZE = 100
@@ -13,7 +13,7 @@ _MUCH = 1 << 20
 def _tail(first: int, count: int) -> Tail:
     tail = Tail()
     for sequence in range(first, first + count):
-        tail.add(sequence, pb.CallRecord(call_id=str(sequence)), _SIZE)
+        tail.add(Spooled(sequence, bytes(_SIZE)))
     return tail
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_known_before_the_first_row_and_after_a_clear():
 
 def test_a_gap_makes_the_file_say_what_came_before():
     tail = _tail(1, 2)
-    tail.add(4, pb.CallRecord(), _SIZE)
+    tail.add(Spooled(4, bytes(_SIZE)))
 
     assert tail.take(2, 5, _MUCH) is None
     assert _numbers(tail.take(3, 5, _MUCH)) == [4]
@@ -83,7 +83,7 @@ def test_what_is_handed_out_always_follows_what_was_before(steps):
         if what == "add":
             last += 1
             if how:
-                tail.add(last, pb.CallRecord(), _SIZE)
+                tail.add(Spooled(last, bytes(_SIZE)))
             else:  # it is only in the file
                 tail.clear()
         elif what == "rewind":

@@ -1,127 +1,18 @@
 """Collectors of real sockets: OTLP over gRPC and over HTTP."""
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
-from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
-
-@dataclass
-class Received:
-    """What a collector took."""
-
-    protocol: str
-    endpoint: str = ""
-    traces: list[Any] = field(default_factory=list)
-    metrics: list[Any] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def take(self, kind: str, request: Any, headers: dict[str, str]) -> None:
-        """Keep a request."""
-        with self.changed:
-            getattr(self, kind).append(request)
-            self.headers.append(headers)
-            self.changed.notify_all()
-
-    def wait_for(self, condition: Callable[[], Any]) -> Any:
-        """Wait until a condition holds of what came."""
-        with self.changed:
-            assert self.changed.wait_for(condition, timeout=20)
-            return condition()
-
-    def spans(self) -> list[Any]:
-        """Every span, in order."""
-        return [
-            span
-            for request in list(self.traces)
-            for of_resource in request.resource_spans
-            for of_scope in of_resource.scope_spans
-            for span in of_scope.spans
-        ]
-
-    def last_metrics(self) -> dict[str, Any]:
-        """The metrics of the newest export, by name."""
-        if not self.metrics:
-            return {}
-        return {
-            metric.name: metric
-            for of_resource in self.metrics[-1].resource_metrics
-            for of_scope in of_resource.scope_metrics
-            for metric in of_scope.metrics
-        }
-
-
-class _Traces(trace_grpc.TraceServiceServicer):
-    def __init__(self, received: Received) -> None:
-        self._received = received
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
-        self._received.take("traces", request, dict(context.invocation_metadata()))
-        return trace_pb2.ExportTraceServiceResponse()
-
-
-class _Metrics(metrics_grpc.MetricsServiceServicer):
-    def __init__(self, received: Received) -> None:
-        self._received = received
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
-        self._received.take("metrics", request, dict(context.invocation_metadata()))
-        return metrics_pb2.ExportMetricsServiceResponse()
-
-
-def _grpc_collector() -> Iterator[Received]:
-    received = Received("grpc")
-    server = grpc.server(ThreadPoolExecutor(max_workers=2))
-    trace_grpc.add_TraceServiceServicer_to_server(_Traces(received), server)
-    metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(received), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    received.endpoint = f"http://127.0.0.1:{port}"
-    yield received
-    server.stop(None).wait()
-
-
-def _http_collector() -> Iterator[Received]:
-    received = Received("http/protobuf")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            kind, request = {
-                "/v1/traces": ("traces", trace_pb2.ExportTraceServiceRequest),
-                "/v1/metrics": ("metrics", metrics_pb2.ExportMetricsServiceRequest),
-            }[self.path]
-            received.take(kind, request.FromString(body), dict(self.headers))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        received.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-        yield received
-        server.shutdown()
-        thread.join()
+from remora.testing.otlp_collector import Received, grpc_collector, http_collector
 
 
 @pytest.fixture(params=["grpc", "http/protobuf"])
 def collector(request: pytest.FixtureRequest) -> Iterator[Received]:
     """A collector, over each protocol."""
-    yield from _grpc_collector() if request.param == "grpc" else _http_collector()
+    opened = grpc_collector if request.param == "grpc" else http_collector
+    with opened() as received:
+        yield received
 
 
 @pytest.fixture(autouse=True)

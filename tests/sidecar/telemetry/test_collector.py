@@ -17,6 +17,9 @@ from remora.records import (
     EndReason,
     Usage,
 )
+from remora.telemetry.collector import Collector
+from remora.telemetry.record_form import OWN_CALLS
+from remora.telemetry.settings import OpenTelemetrySettings, export_plan
 from remora.testing.double import ProviderDouble
 from remora.testing.double_answer import json_answer
 from remora.testing.raw_agent import RawAgent
@@ -24,8 +27,6 @@ from remora_sidecar.assembly import running_sidecar
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.settings import SidecarSettings
-from remora_sidecar.telemetry.collector import Collector
-from remora_sidecar.telemetry.settings import OpenTelemetrySettings, export_plan
 
 CALL_ID = "0192f3a4b5c67d8e9fa0b1c2d3e4f506"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -58,7 +59,9 @@ def named(collector, monkeypatch):
 def sink(named):
     """What sends to the collector."""
     plan = export_plan(OpenTelemetrySettings())
-    made = Collector(plan, {"service.name": "remora-sidecar", "k8s.pod.name": "agent-0"}, "1.2")
+    made = Collector(
+        plan, {"service.name": "remora-sidecar", "k8s.pod.name": "agent-0"}, "1.2", OWN_CALLS
+    )
     yield made
     made.shutdown()
 
@@ -184,7 +187,9 @@ def test_the_resource_says_which_sidecar_and_the_environment_wins(named, monkeyp
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=a")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=abc")
     plan = export_plan(OpenTelemetrySettings())
-    sink = Collector(plan, {"service.name": "remora-sidecar", "k8s.pod.name": "agent-0"}, "1.2")
+    sink = Collector(
+        plan, {"service.name": "remora-sidecar", "k8s.pod.name": "agent-0"}, "1.2", OWN_CALLS
+    )
     assert sink.send_calls([_record()])
     sink.shutdown()
     resource = _attributes(named.traces[0].resource_spans[0].resource)

@@ -8,8 +8,9 @@ from prometheus_client.core import GaugeMetricFamily
 
 from remora.clock import SystemClock
 from remora.records import Body, CallRecord
-from remora_sidecar.telemetry.export import NOT_TAKEN, QUEUE_FULL, TelemetryExport
-from remora_sidecar.telemetry.settings import Destination, ExportPlan
+from remora.telemetry.export import NOT_TAKEN, QUEUE_FULL, TelemetryExport
+from remora.telemetry.record_form import OWN_CALLS
+from remora.telemetry.settings import Destination, ExportPlan
 
 TO = Destination("http://127.0.0.1:1", "grpc")
 
@@ -55,7 +56,11 @@ def _plan(**changed):
 def _export(sink, **changed):
     gauge = GaugeMetricFamily("g", "g", 1)
     return TelemetryExport(
-        _plan(**changed), connect=lambda: sink, collect=lambda: [gauge], clock=SystemClock()
+        _plan(**changed),
+        connect=lambda: sink,
+        collect=lambda: [gauge],
+        clock=SystemClock(),
+        bare=OWN_CALLS.bare,
     )
 
 
@@ -145,7 +150,9 @@ async def test_a_sink_that_can_not_be_made_turns_the_export_off(caplog):
     def connect():
         raise ValueError("no such certificate")
 
-    export = TelemetryExport(_plan(), connect=connect, collect=list, clock=SystemClock())
+    export = TelemetryExport(
+        _plan(), connect=connect, collect=list, clock=SystemClock(), bare=OWN_CALLS.bare
+    )
     export.start()
     await export.aclose(10)
     export.take(_record())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from remora_sidecar.telemetry.settings import Destination, OpenTelemetrySettings, export_plan
+from remora.telemetry.settings import Destination, OpenTelemetrySettings, export_plan
 
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 

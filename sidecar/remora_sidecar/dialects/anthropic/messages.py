@@ -133,7 +133,7 @@ class MessageReader:
         self._failed = head.status >= 400
         self._request = request
         self._message = MessageReading(failed=self._failed)
-        self._body = AnswerBody(head, self._message.take, stream=request.stream)
+        self._body = AnswerBody(head, stream=request.stream)
 
     @property
     def ended(self) -> bool:
@@ -142,12 +142,12 @@ class MessageReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._message.take)
         return self._body.has_said(self._message.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._message.take)
         if self._body.is_stream:
             completeness = Completeness.WHOLE if self._message.stopped else Completeness.CUT
         return self._message.facts(completeness, self._usage_problem(completeness))

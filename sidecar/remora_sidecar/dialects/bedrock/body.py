@@ -13,11 +13,12 @@ from remora_sidecar.dialects.bedrock.errors import ERROR_TYPE, read_answer_error
 from remora_sidecar.dialects.framing.answer_body import AnswerBody
 from remora_sidecar.dialects.framing.aws_event_stream import MEDIA_TYPE, AwsEventStream, Kind
 from remora_sidecar.dialects.framing.json_values import parse_json
+from remora_sidecar.dialects.framing.take import Take
 from remora_sidecar.model.exchange import AnswerHead, header
 
 _JSON_BEGINS: Final = b"{[ \t\r\n\xef"
 
-Take = Callable[[Mapping[str, Any]], None]
+TakeAnswer = Callable[[Mapping[str, Any]], None]
 """Takes the object of a JSON answer."""
 
 TakeEvent = Callable[[str, Mapping[str, Any]], None]
@@ -34,8 +35,6 @@ class BedrockBody:
     def __init__(
         self,
         head: AnswerHead,
-        take: Take,
-        take_event: TakeEvent,
         *,
         stream: bool,
         skim: bool = False,
@@ -44,18 +43,14 @@ class BedrockBody:
 
         Args:
             head: The answer's head.
-            take: Gets the object of a successful JSON answer.
-            take_event: Gets the events of a stream.
             stream: A stream was asked for.
             skim: Take long strings and numbers in arrays out of JSON before anything is held.
         """
         self.error: CallError | None = None
         self._head = head
         self._failed = head.status >= 400
-        self._take = take
-        self._take_event = take_event
         self._expects_events = not self._failed and (stream or _says_stream(head))
-        self._json = AnswerBody(head, self._take_json, stream=False, skim=skim)
+        self._json = AnswerBody(head, stream=False, skim=skim)
         self._events: AwsEventStream | None = None
 
     @property
@@ -87,39 +82,47 @@ class BedrockBody:
         """Why not all of it could be read; empty if it could."""
         return self._json.problem if self._events is None else self._events.problem
 
-    def feed(self, data: bytes) -> None:
-        """Take the next decoded bytes and hand on the objects that they complete."""
+    def feed(self, data: bytes, take: TakeAnswer, take_event: TakeEvent) -> None:
+        """Take the next decoded bytes and hand on the objects that they complete.
+
+        Args:
+            data: The bytes.
+            take: Gets the object of a successful JSON answer.
+            take_event: Gets the events of a stream.
+        """
         if self._expects_events and data:  # the first byte tells
             self._expects_events = False
             self._events = AwsEventStream() if data[0] not in _JSON_BEGINS else None
         if self._events is None:
-            self._json.feed(data)
+            self._json.feed(data, self._json_to(take))
         else:
-            self._feed_events(self._events, data)
+            self._feed_events(self._events, data, take_event)
 
-    def finish(self) -> Completeness:
+    def finish(self, take: TakeAnswer) -> Completeness:
         """Take the end of the body; of a stream the caller knows whether it came to its end."""
         if self._events is not None:
             return Completeness.CUT
-        completeness = self._json.finish()
+        completeness = self._json.finish(self._json_to(take))
         if self.error is None and header(self._head.headers, ERROR_TYPE) and self._failed:
             self.error = read_answer_error(self._head, {})
         return completeness
 
-    def _feed_events(self, events: AwsEventStream, data: bytes) -> None:
+    def _feed_events(self, events: AwsEventStream, data: bytes, take_event: TakeEvent) -> None:
         for message in events.feed(data):
             if message.headers.kind is not Kind.EVENT:
                 self.error = self.error or read_frame_error(message)
                 continue
             value = parse_json(message.payload)
             if isinstance(value, dict):
-                self._take_event(message.headers.name, value)
+                take_event(message.headers.name, value)
 
-    def _take_json(self, value: Mapping[str, Any], event: bytes) -> None:
-        if self._failed:
-            self.error = read_answer_error(self._head, value)
-        else:
-            self._take(value)
+    def _json_to(self, take: TakeAnswer) -> Take:
+        if not self._failed:
+            return lambda value, event: take(value)
+        return self._take_error
+
+    def _take_error(self, value: Mapping[str, Any], event: bytes) -> None:
+        self.error = read_answer_error(self._head, value)
 
 
 def _says_stream(head: AnswerHead) -> bool:

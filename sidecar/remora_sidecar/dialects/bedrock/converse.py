@@ -78,9 +78,7 @@ class ConverseReader:
         self._failed = head.status >= 400
         self._request = request
         self._message = ConverseReading()
-        self._body = BedrockBody(
-            head, self._message.take, self._message.take_event, stream=request.stream
-        )
+        self._body = BedrockBody(head, stream=request.stream)
 
     @property
     def ended(self) -> bool:
@@ -89,12 +87,12 @@ class ConverseReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._message.take, self._message.take_event)
         return self._body.has_said(self._message.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._message.take)
         message = self._message
         if self.ended:
             completeness = Completeness.WHOLE

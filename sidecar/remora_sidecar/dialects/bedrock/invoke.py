@@ -109,8 +109,6 @@ class InvokeReader:
         self._last: Mapping[str, Any] = {}
         self._body = BedrockBody(
             head,
-            self._take,
-            self._take_event,
             stream=request.stream,
             skim=request.operation in (EMBEDDINGS, IMAGES) and not self._failed,
         )
@@ -129,12 +127,12 @@ class InvokeReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._take, self._take_event)
         return self._body.has_said(self._vendor is not None and self._vendor.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._take)
         if self.ended:
             completeness = Completeness.WHOLE
         vendor, usage, error = self._vendor, self._usage(), self._error

@@ -85,7 +85,6 @@ class CohereReader:
         self._message = MessageReading(failed=self._failed)
         self._body = AnswerBody(
             head,
-            self._take,
             stream=request.stream,
             sentinel=b"[DONE]",
             lines=True,
@@ -99,12 +98,12 @@ class CohereReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._take)
         return self._body.has_said(self._message.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._take)
         if self._body.is_stream:
             completeness = Completeness.WHOLE if self._message.stopped else Completeness.CUT
         said = self._message

@@ -4,9 +4,6 @@ Dialects give it the bytes and get objects; what the objects mean it does not kn
 are told apart by the first byte, because providers' content types are not always true.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from remora_sidecar.dialects.base import HELD_ANSWER_LIMIT_BYTES, Completeness
 from remora_sidecar.dialects.framing.json_array import JsonArray
 from remora_sidecar.dialects.framing.json_lines import MEDIA_TYPES, JsonLines
@@ -14,10 +11,8 @@ from remora_sidecar.dialects.framing.json_skim import Skimmer
 from remora_sidecar.dialects.framing.json_values import UNREADABLE, parse_json
 from remora_sidecar.dialects.framing.long_lines import LongLines
 from remora_sidecar.dialects.framing.sse import Event, EventStream
+from remora_sidecar.dialects.framing.take import Take
 from remora_sidecar.model.exchange import AnswerHead, header
-
-Take = Callable[[Mapping[str, Any], bytes], object]
-"""Takes an object and the name of its event (empty where it had none)."""
 
 _FIELD_BEGINS = b":deir"  # a comment, data, event, id, retry
 _SPACE = b" \t\r\n\xef\xbb\xbf"
@@ -28,14 +23,13 @@ class JsonBody:
 
     ended = False
 
-    def __init__(self, take: Take, limit: int) -> None:
+    def __init__(self, limit: int) -> None:
         """Hold at most `limit` bytes; a larger body is not read."""
         self.problem = ""
-        self._take = take
         self._limit = limit
         self._held = bytearray()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, _: Take) -> None:
         """Take the next bytes."""
         if self.problem:
             return
@@ -44,7 +38,7 @@ class JsonBody:
             self.problem = f"answer is larger than {self._limit} bytes"
             self._held.clear()
 
-    def finish(self) -> Completeness:
+    def finish(self, take: Take) -> Completeness:
         """Read the body; well-formed JSON is whole."""
         if self.problem:
             return Completeness.UNKNOWN
@@ -55,18 +49,17 @@ class JsonBody:
             return Completeness.CUT if text.startswith((b"{", b"[")) else Completeness.UNKNOWN
         for item in value[:1] if isinstance(value, list) else [value]:
             if isinstance(item, dict):
-                self._take(item, b"")
+                take(item, b"")
         return Completeness.WHOLE
 
 
 class SseBody:
     """A stream of events, each with one JSON object; only an unfinished event is held."""
 
-    def __init__(self, take: Take, sentinel: bytes) -> None:
+    def __init__(self, sentinel: bytes) -> None:
         """Expect `sentinel` as the data of the last event."""
         self.ended = False
         self.is_torn = False
-        self._take = take
         self._sentinel = sentinel
         self._stream = EventStream()
 
@@ -81,18 +74,18 @@ class SseBody:
         """The front of the last event that was too large to be read."""
         return self._stream.last_skipped
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, take: Take) -> None:
         """Take the next bytes and hand on the objects that they complete."""
         for event in self._stream.feed(data):
-            self._read(event)
+            self._read(event, take)
 
-    def finish(self) -> Completeness:
+    def finish(self, take: Take) -> Completeness:
         """Hand on what an event without its end said; whole if the sentinel was seen."""
         for event in self._stream.flush():
-            self.is_torn = not self._read(event)
+            self.is_torn = not self._read(event, take)
         return Completeness.WHOLE if self.ended else Completeness.CUT
 
-    def _read(self, event: Event) -> bool:
+    def _read(self, event: Event, take: Take) -> bool:
         """Hand on what an event says; false if it can't be read."""
         data, name = event
         if self._sentinel and data.strip() == self._sentinel:
@@ -100,9 +93,9 @@ class SseBody:
             return True
         value = parse_json(data)
         if isinstance(value, dict):
-            self._take(value, name)
+            take(value, name)
         elif name == b"error" and data:
-            self._take({"error": data[:4000].decode("utf-8", "replace")}, name)
+            take({"error": data[:4000].decode("utf-8", "replace")}, name)
         return value is not UNREADABLE or self.ended
 
 
@@ -121,7 +114,6 @@ class AnswerBody:
     def __init__(
         self,
         head: AnswerHead,
-        take: Take,
         *,
         stream: bool,
         sentinel: bytes = b"",
@@ -135,7 +127,6 @@ class AnswerBody:
 
         Args:
             head: The answer's head.
-            take: Gets the objects as they become whole.
             stream: A stream was asked for.
             sentinel: Data of the event that ends a stream.
             limit: The most bytes of a JSON body to hold.
@@ -145,7 +136,6 @@ class AnswerBody:
             skim_long: Take them out of long lines only, and of long elements of an array.
         """
         self._head = head
-        self._take = take
         self._stream = stream
         self._sentinel = sentinel
         self._limit = limit
@@ -191,8 +181,8 @@ class AnswerBody:
         """The front of the last event that was too large to be read; None if none was."""
         return self._body.skipped if isinstance(self._body, SseBody) else None
 
-    def feed(self, data: bytes) -> None:
-        """Take the next decoded bytes."""
+    def feed(self, data: bytes, take: Take) -> None:
+        """Take the next decoded bytes; `take` gets the objects that they complete."""
         if self._body is None:
             data = data.lstrip(_SPACE)
             if not data:
@@ -202,14 +192,14 @@ class AnswerBody:
             self.is_array = isinstance(self._body, JsonArray)
             if self.is_array:
                 self._skimmer = None  # does so itself: an array need not have lines
-        self._body.feed(data if self._skimmer is None else self._skimmer.feed(data))
+        self._body.feed(data if self._skimmer is None else self._skimmer.feed(data), take)
 
-    def finish(self) -> Completeness:
+    def finish(self, take: Take) -> Completeness:
         """Take the end of the body; say whether the format's own end was seen."""
         if self._body is not None:
             if self._skimmer is not None:
-                self._body.feed(self._skimmer.flush())
-            return self._body.finish()
+                self._body.feed(self._skimmer.flush(), take)
+            return self._body.finish(take)
         # Nothing came through: of an encoded body that may be our decoder's fault.
         is_encoded = header(self._head.headers, b"content-encoding") is not None
         cut = self._head.status == 200 and not is_encoded
@@ -221,9 +211,9 @@ class AnswerBody:
         if first not in b"{[":
             says_stream = content_type.startswith("text/event-stream")
             if says_stream or (asked and first in _FIELD_BEGINS):
-                return SseBody(self._take, self._sentinel)
+                return SseBody(self._sentinel)
         elif self._lines and (asked or content_type.startswith(MEDIA_TYPES)):
-            return JsonLines(self._take)
+            return JsonLines()
         elif self._arrays and asked and first == b"[":
-            return JsonArray(self._take)
-        return JsonBody(self._take, self._limit)
+            return JsonArray()
+        return JsonBody(self._limit)

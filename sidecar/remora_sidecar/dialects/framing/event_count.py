@@ -77,13 +77,12 @@ class _Elements:
     """Those of a JSON array."""
 
     def __init__(self) -> None:
-        self._array = JsonArray(lambda element, name: self._ended.append(None))
-        self._ended: list[None] = []
+        self._array = JsonArray()
 
     def feed(self, data: bytes) -> Ended:
-        self._ended.clear()
-        self._array.feed(data)
-        return Ended(len(self._ended), 0)
+        ended: list[None] = []
+        self._array.feed(data, lambda element, name: ended.append(None))
+        return Ended(len(ended), 0)
 
 
 class _BlankLines:

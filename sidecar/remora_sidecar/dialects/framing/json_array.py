@@ -10,13 +10,13 @@ in pieces (all that is done for a streamed event may take 20).
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from remora_sidecar.dialects.base import HELD_EVENT_LIMIT_BYTES, Completeness
 from remora_sidecar.dialects.framing.json_skim import Skimmer
 from remora_sidecar.dialects.framing.json_values import UNREADABLE, parse_json
 from remora_sidecar.dialects.framing.long_lines import LONG_BYTES
+from remora_sidecar.dialects.framing.take import Take
 
 # Whole strings and whatever is no brace, up to a brace, to a string that is cut, or to the end.
 _TO_MARK: Final = re.compile(rb'(?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+([{}"]|\Z)', re.DOTALL)
@@ -32,14 +32,9 @@ class JsonArray:
         ended: The bracket that closes the array was seen.
     """
 
-    def __init__(
-        self,
-        take: Callable[[Mapping[str, Any], bytes], object],
-        limit: int = HELD_EVENT_LIMIT_BYTES,
-    ) -> None:
+    def __init__(self, limit: int = HELD_EVENT_LIMIT_BYTES) -> None:
         """Hold at most `limit` bytes of an element; one of which more is left is not read."""
         self.ended = False
-        self._take = take
         self._limit = limit
         self._held = bytearray()
         self._depth = 0
@@ -54,12 +49,12 @@ class JsonArray:
         """What could not be read, if anything."""
         return f"{self._skipped} elements were too large to be read" if self._skipped else ""
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, take: Take) -> None:
         """Take the next bytes and hand on the objects that they complete."""
-        if self.ended or self._is_one(data):
+        if self.ended or self._is_one(data, take):
             return
         at = self._string_end(data, 0) if self._in_string else 0
-        begin = self._read_elements(data, at)
+        begin = self._read_elements(data, at, take)
         if self.ended:
             return  # what follows the bracket is no element
         if self._depth:
@@ -67,12 +62,12 @@ class JsonArray:
         elif b"]" in data[begin:]:
             self.ended = True
 
-    def finish(self) -> Completeness:
-        """Say whether the array was closed."""
+    def finish(self, _: Take) -> Completeness:
+        """Say whether the array was closed; an element without its end is none."""
         self._held.clear()
         return Completeness.WHOLE if self.ended else Completeness.CUT
 
-    def _is_one(self, data: bytes) -> bool:
+    def _is_one(self, data: bytes, take: Take) -> bool:
         """Hand on the one element that these bytes are, as Google's chunks mostly are."""
         text = data.strip(_BEFORE_ELEMENT)
         is_like_one = text.startswith(b"{") and text.endswith(b"}")
@@ -80,10 +75,10 @@ class JsonArray:
             return False
         value = parse_json(text)
         if isinstance(value, dict):
-            self._take(value, b"")
+            take(value, b"")
         return value is not UNREADABLE
 
-    def _read_elements(self, data: bytes, at: int) -> int:
+    def _read_elements(self, data: bytes, at: int, take: Take) -> int:
         """Hand on what is whole; return where what is not begins."""
         begin = 0
         depth = self._depth
@@ -98,7 +93,7 @@ class JsonArray:
             elif mark == b"}":
                 depth -= 1
                 if depth == 0:
-                    self._end(data[begin : match.end()])
+                    self._end(data[begin : match.end()], take)
                     begin = match.end()
                 depth = max(depth, 0)
             else:
@@ -113,14 +108,14 @@ class JsonArray:
         self.ended = data.find(b"]", gap, at) >= 0
         return at
 
-    def _end(self, last: bytes) -> None:
+    def _end(self, last: bytes, take: Take) -> None:
         self._hold(last)
         value = None if self._skipping or not self._held else parse_json(self._held)
         self._held.clear()
         self._skimmer = None
         self._skipping = False
         if isinstance(value, dict):
-            self._take(value, b"")
+            take(value, b"")
 
     def _hold(self, piece: bytes) -> None:
         if self._skipping:

@@ -8,8 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from remora_sidecar.dialects.framing.json_values import parse_json
+
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]', re.DOTALL)
 _SPACE = b" \t\r\n"
+
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+
+
+def spells_a_letter(text: bytes) -> bool:
+    """Tell whether a letter of ASCII is spelled as nobody needs to: keys may be so, too."""
+    return b"\\u00" in text and _ESCAPED_LETTER.search(text) is not None
 
 
 class Member(NamedTuple):
@@ -63,13 +72,27 @@ def find(text: bytes, key: bytes) -> Member | None:
 
 
 def with_member(text: bytes, key: bytes, value: bytes) -> bytes:
-    """Set a member's value, or append the member; all other bytes stay."""
-    member = find(text, key) if b'"' + key + b'"' in text else None
-    if member is not None:
-        return text[: member.value_start] + value + text[member.end :]
+    """Set a member's value, or append the member; all other bytes stay.
+
+    It is set wherever it stands, however it is spelled: parsers differ in which of several counts.
+    """
+    # Most texts tell at once that they have no such member, and need not be gone through.
+    may_have_it = b'"' + key + b'"' in text or spells_a_letter(text)
+    every = members(text) if may_have_it else ()
+    found = [member for member in every if _spells(member.key, key)]
+    for member in reversed(found):
+        text = text[: member.value_start] + value + text[member.end :]
+    if found:
+        return text
     end = text.rindex(b"}")
     is_empty = text[:end].rstrip(_SPACE).endswith(b"{")
     return text[:end] + (b"" if is_empty else b",") + b'"' + key + b'":' + value + text[end:]
+
+
+def _spells(written: bytes, key: bytes) -> bool:
+    if b"\\" not in written:
+        return written == key
+    return bool(parse_json(b'"' + written + b'"') == key.decode())
 
 
 def without_member(text: bytes, member: Member) -> bytes:

@@ -181,7 +181,6 @@ class ContentReader:
         self._content = ContentReading(failed=self._failed)
         self._body = AnswerBody(
             head,
-            self._content.take,
             stream=request.stream,
             arrays=True,
             skim_long=True,  # pictures and sound
@@ -194,12 +193,12 @@ class ContentReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._content.take)
         return self._body.has_said(self._content.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._content.take)
         content = self._content
         if self._body.is_stream:
             is_whole = content.has_ended and not self._body.is_torn
@@ -233,7 +232,7 @@ class ResultReader:
         """Stand before the first byte."""
         self._failed = head.status >= 400
         self._request = request
-        self._body = AnswerBody(head, self._take, stream=False, skim=not self._failed)
+        self._body = AnswerBody(head, stream=False, skim=not self._failed)
         self._answer: Mapping[str, Any] = {}
         self._error: CallError | None = None
 
@@ -244,12 +243,12 @@ class ResultReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; any of a successful answer is output."""
-        self._body.feed(data)
+        self._body.feed(data, self._take)
         return self._body.begun and not self._failed
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._take)
         usage = self._usage()
         expected = self._request.states_usage and not self._failed and self._error is None
         problem = _usage_problem(self._body, completeness, self._searched()) if expected else ""

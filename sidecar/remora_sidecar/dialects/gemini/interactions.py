@@ -90,7 +90,6 @@ class InteractionReader:
         )
         self._body = AnswerBody(
             head,
-            self._interaction.take,
             stream=request.stream,
             sentinel=b"[DONE]",
             skim_long=True,  # pictures and sound
@@ -103,12 +102,12 @@ class InteractionReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._interaction.take)
         return self._body.has_said(self._interaction.has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._interaction.take)
         if self._body.is_stream:
             completeness = Completeness.WHOLE if self.ended else Completeness.CUT
         return self._interaction.facts(completeness, self._usage_problem(completeness))

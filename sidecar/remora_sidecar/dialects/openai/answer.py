@@ -22,13 +22,16 @@ from remora_sidecar.dialects.openai.usage import SEARCHED, read_usage, states_to
 from remora_sidecar.dialects.provider_error import read_error
 from remora_sidecar.model.exchange import AnswerHead, RequestHead
 
+_DEPLOYMENTS = "/deployments/"
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/", re.IGNORECASE)
 
 
 def requested_model(head: RequestHead, asked: Mapping[str, Any]) -> str:
     """Name the requested model; on Azure the address decides, whatever the body says."""
-    deployment = _DEPLOYMENT.search(head.path)
-    return word(unquote(deployment[1])) if deployment else word(asked.get("model"))
+    # Looked for twice, since few paths have the word and a pattern takes its time to find none.
+    if _DEPLOYMENTS in head.path.lower() and (deployment := _DEPLOYMENT.search(head.path)):
+        return word(unquote(deployment[1]))
+    return word(asked.get("model"))
 
 
 def is_posted_to(head: RequestHead, *suffixes: str) -> bool:
@@ -64,7 +67,6 @@ class OpenAIReader:
         self._request = request
         self._body = AnswerBody(
             head,
-            self._take,
             stream=request.stream,
             sentinel=b"[DONE]",
             limit=self.held_limit_bytes,
@@ -97,12 +99,12 @@ class OpenAIReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._take)
         return self._body.has_said(self._has_output)
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._take)
         if self._last_event_seen:
             completeness = Completeness.WHOLE
         usage = self._usage and self._read_usage(self._usage)

@@ -35,11 +35,13 @@ _STORED: Mapping[tuple[str, bool, bool], str] = {
 }
 """By method, and whether the path names a completion and its messages."""
 
-_GOOGLE_PATHS = ("/v1beta/openai/", "/endpoints/openapi/")
+_GOOGLE_PATH, _VERTEX_PATH = "/v1beta/openai/", "/endpoints/openapi/"
 
 
 def _variant(head: RequestHead) -> str:
-    is_google = head.host.endswith(".googleapis.com") or any(p in head.path for p in _GOOGLE_PATHS)
+    path = head.path
+    is_google = _GOOGLE_PATH in path or _VERTEX_PATH in path
+    is_google = is_google or head.host.endswith(".googleapis.com")
     return GOOGLE if is_google else ""
 
 
@@ -63,7 +65,7 @@ class OpenAIChat:
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
         """Read model and stream mode; a stream states usage if it was asked to."""
         operation = _operation(head)
-        if operation in _STORED.values():
+        if operation not in ("", _CHAT):  # done with a stored one
             reads_back = operation in _READS_BACK
             return CallRequest(operation, states_usage=reads_back, reads_back=reads_back)
         asked, problem = read_asked(head, body)

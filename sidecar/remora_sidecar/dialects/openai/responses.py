@@ -128,9 +128,7 @@ class ResponseReader:
         self._failed = head.status >= 400
         self._request = request
         self._response = ResponseReading(failed=self._failed)
-        self._body = AnswerBody(
-            head, self._response.take, stream=request.stream, sentinel=b"[DONE]", skim_long=True
-        )
+        self._body = AnswerBody(head, stream=request.stream, sentinel=b"[DONE]", skim_long=True)
 
     @property
     def ended(self) -> bool:
@@ -139,7 +137,7 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> bool:
         """Take the next decoded bytes; true once the model said something."""
-        self._body.feed(data)
+        self._body.feed(data, self._response.take)
         if not self._body.is_stream:
             return self._body.begun and not self._failed
         if (skipped := self._body.skipped) is not None:
@@ -148,7 +146,7 @@ class ResponseReader:
 
     def finish(self) -> AnswerFacts:
         """Say what was stated."""
-        completeness = self._body.finish()
+        completeness = self._body.finish(self._response.take)
         if self._body.is_stream:
             completeness = Completeness.WHOLE if self.ended else Completeness.CUT
         facts = self._response.facts(completeness, self._usage_problem(completeness))

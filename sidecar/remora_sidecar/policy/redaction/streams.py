@@ -118,7 +118,7 @@ def json_lines(data: bytes, *, cut: bool) -> Stream:
 def json_array(data: bytes) -> Stream:
     """Take an array of objects apart, of which the last may be cut."""
     elements: list[object] = []
-    JsonArray(lambda element, _: elements.append(element)).feed(data)
+    JsonArray().feed(data, lambda element, _: elements.append(element))
     return array_of(elements)
 
 

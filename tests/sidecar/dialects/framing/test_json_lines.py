@@ -11,10 +11,10 @@ from remora_sidecar.dialects.framing.json_lines import JsonLines
 
 def _read(*pieces: bytes, limit: int = 1000) -> tuple[list[Mapping[str, Any]], JsonLines]:
     taken: list[Mapping[str, Any]] = []
-    lines = JsonLines(lambda value, _: taken.append(value), limit)
+    lines = JsonLines(limit)
     for piece in pieces:
-        lines.feed(piece)
-    lines.finish()
+        lines.feed(piece, lambda value, _: taken.append(value))
+    lines.finish(lambda value, _: taken.append(value))
     return taken, lines
 
 
@@ -45,9 +45,9 @@ def test_a_line_that_is_too_large_is_passed_over_and_told() -> None:
 
 
 def test_an_endless_line_is_not_held() -> None:
-    lines = JsonLines(lambda value, _: None)
+    lines = JsonLines()
     for _ in range(1000):
-        lines.feed(b"x" * 65536)
+        lines.feed(b"x" * 65536, lambda value, _: None)
     assert len(lines._held) == 0
 
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.core import Metric as Family
 from prometheus_client.samples import Sample
 
-from remora_sidecar.telemetry.metric_names import attribute_name, metric_name
+from remora.telemetry.metric_names import attribute_name, metric_name
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from remora.records import Attempt, CallRecord
-from remora_sidecar.model.genai_names import error_type, provider_name, response_model
+from remora.telemetry.genai_names import error_type, provider_name, response_model
 
 Value = str | int | float | bool | list[str]
 

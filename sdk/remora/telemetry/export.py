@@ -9,15 +9,13 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from prometheus_client.core import Metric
 
 from remora.clock import Clock
-from remora.records import CallRecord
-from remora_sidecar.telemetry.settings import ExportPlan
+from remora.telemetry.settings import ExportPlan
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +23,10 @@ QUEUE_FULL = "queue_full"
 NOT_TAKEN = "not_taken"
 
 
-class TelemetrySink(Protocol):
-    """What takes exports: `remora_sidecar.telemetry.collector.Collector`."""
+class TelemetrySink[T](Protocol):
+    """What takes exports, such as `remora.telemetry.collector.Collector`."""
 
-    def send_calls(self, records: Sequence[CallRecord]) -> bool:
+    def send_calls(self, records: Sequence[T]) -> bool:
         """Export spans; False if they were not taken."""
         ...
 
@@ -43,8 +41,10 @@ class TelemetrySink(Protocol):
         ...
 
 
-class TelemetryExport:
-    """Takes records and sends them, in batches, with the metrics now and then.
+class TelemetryExport[T]:
+    """Takes records (`T`: in the form that a part has them) and sends them in batches.
+
+    Now and then it sends the metrics too.
 
     Attributes:
         dropped: Calls whose spans did not reach the collector, by why.
@@ -54,9 +54,10 @@ class TelemetryExport:
         self,
         plan: ExportPlan,
         *,
-        connect: Callable[[], TelemetrySink],
+        connect: Callable[[], TelemetrySink[T]],
         collect: Callable[[], Iterable[Metric]],
         clock: Clock,
+        bare: Callable[[T], T],
     ) -> None:
         """Prepare; `start` begins.
 
@@ -64,18 +65,20 @@ class TelemetryExport:
             plan: What is sent and how often.
             connect: Makes the sink, on the export thread.
             collect: Gives the metrics as they are; called on the export thread.
-            clock: Of the sidecar.
+            clock: Of the part that exports.
+            bare: Takes a record's bodies away, so that none waits in the queue.
         """
         self.dropped: Counter[str] = Counter()
         self._plan = plan
         self._connect = connect
         self._collect = collect
         self._clock = clock
-        self._waiting: deque[CallRecord] = deque()
+        self._bare = bare
+        self._waiting: deque[T] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._failing = False
-        self._sink: TelemetrySink | None = None
+        self._sink: TelemetrySink[T] | None = None
         self._started_unix_ns = clock.now_unix_ns()
         # A daemon: an export that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
@@ -84,14 +87,14 @@ class TelemetryExport:
         """Begin to export."""
         self._thread.start()
 
-    def take(self, record: CallRecord) -> None:
+    def take(self, record: T) -> None:
         """Let a record be exported, without its bodies; never waits."""
         if self._plan.traces is None or self._stopping:
             return
         if len(self._waiting) >= self._plan.max_waiting:
             self.dropped[QUEUE_FULL] += 1
             return
-        self._waiting.append(replace(record, request_body=None, response_body=None))
+        self._waiting.append(self._bare(record))
         if len(self._waiting) == self._plan.max_batch:
             self._wake.set()
 
@@ -125,14 +128,14 @@ class TelemetryExport:
         self._send_metrics(sink)
         sink.shutdown()
 
-    def _send_calls(self, sink: TelemetrySink) -> None:
+    def _send_calls(self, sink: TelemetrySink[T]) -> None:
         while self._waiting:
             size = min(len(self._waiting), self._plan.max_batch)
             batch = [self._waiting.popleft() for _ in range(size)]
             if not self._sent(partial(sink.send_calls, batch)):
                 self.dropped[NOT_TAKEN] += size
 
-    def _send_metrics(self, sink: TelemetrySink) -> None:
+    def _send_metrics(self, sink: TelemetrySink[T]) -> None:
         if self._plan.metrics is None:
             return
         self._sent(

@@ -25,38 +25,52 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.core import Metric
 
-from remora.records import CallRecord
-from remora_sidecar.telemetry.metric_data import metrics_data
-from remora_sidecar.telemetry.settings import Destination, ExportPlan
-from remora_sidecar.telemetry.spans import spans_of
+from remora.telemetry.metric_data import metrics_data
+from remora.telemetry.record_form import RecordForm
+from remora.telemetry.settings import Destination, ExportPlan
+from remora.telemetry.spans import spans_of
 
 
-class Collector:
+class Collector[T]:
     """Sends calls and metrics; for one thread, but for `shutdown`."""
 
-    def __init__(self, plan: ExportPlan, resource: Mapping[str, str], version: str) -> None:
+    def __init__(
+        self, plan: ExportPlan, resource: Mapping[str, str], version: str, form: RecordForm[T]
+    ) -> None:
         """Prepare; nothing is connected before the first export.
 
         Args:
             plan: What goes where.
-            resource: What this sidecar is; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME win.
-            version: Of the sidecar, as the scope's.
+            resource: What exports; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME win.
+            version: Of what exports, as the scope's.
+            form: In which form the records come.
         """
         # Their retries are logged each; what matters is said once by whoever exports.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._resource = Resource(dict(resource)).merge(OTELResourceDetector().detect())
+        self._form = form
+        self._detected = OTELResourceDetector().detect()
+        self._resource = Resource(dict(resource)).merge(self._detected)
         self._scope = InstrumentationScope("remora", version)
         self._spans = _span_exporter(plan.traces) if plan.traces else None
         self._metrics = _metric_exporter(plan.metrics) if plan.metrics else None
 
-    def send_calls(self, records: Sequence[CallRecord]) -> bool:
+    def send_calls(self, records: Sequence[T]) -> bool:
         """Export spans; False if the collector did not take them."""
         if self._spans is None:
             return True
+        read = [self._form.read(record) for record in records]
         spans = [
-            span for record in records for span in spans_of(record, self._resource, self._scope)
+            span
+            for call, made_by in read
+            for span in spans_of(call, self._resource_of(made_by), self._scope)
         ]
         return self._spans.export(spans) is SpanExportResult.SUCCESS
+
+    def _resource_of(self, made_by: Mapping[str, str]) -> Resource:
+        if not made_by:
+            return self._resource
+        stated = {name: value for name, value in made_by.items() if value}
+        return Resource(stated).merge(self._detected)
 
     def send_metrics(
         self, families: Iterable[Metric], *, started_unix_ns: int, now_unix_ns: int

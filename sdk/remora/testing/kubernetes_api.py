@@ -1,0 +1,223 @@
+"""A Kubernetes API server for tests, over real HTTP: objects, watches and TokenReview.
+
+Any resource can be stored under its path; nothing is validated. What goes wrong with real servers
+can be had on demand: errors, slowness, watches that end, and a past that is forgotten (410).
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aiohttp import web
+
+from remora.testing.kubernetes_objects import (
+    Json,
+    ObjectStore,
+    Refused,
+    ResourcePath,
+    selected,
+)
+from remora.testing.kubernetes_tokens import KnownToken, token_review
+
+_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+_MERGES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+_APPLY = "application/apply-patch+yaml"
+_MAX_BYTES = 3 * 1024 * 1024
+
+
+class KubernetesApi:
+    """One API server.
+
+    Attributes:
+        url: Where it is, once it serves.
+        objects: What it keeps; a test may change it directly.
+        tokens: Whose each token is, for TokenReview and nothing else.
+        callers: Tokens that requests must carry; none: anybody may ask.
+        requests: Method and path of every request, in order.
+        reviews: How many tokens were reviewed.
+        delay_s: How long every request waits.
+        fails_with: The status of every answer; None: it answers.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing stored."""
+        self.url = ""
+        self.objects = ObjectStore(self._changed)
+        self.tokens: dict[str, KnownToken] = {}
+        self.callers: set[str] = set()
+        self.requests: list[tuple[str, str]] = []
+        self.delay_s = 0.0
+        self.fails_with: int | None = None
+        self._moved = asyncio.Event()
+        self._watches_end = asyncio.Event()
+
+    @property
+    def reviews(self) -> int:
+        """How many tokens were reviewed."""
+        return sum(1 for _, path in self.requests if path == _REVIEWS)
+
+    @asynccontextmanager
+    async def serving(
+        self, tls: ssl.SSLContext | None = None, port: int = 0
+    ) -> AsyncIterator[Self]:
+        """Listen on loopback, over TLS if a context is given."""
+        app = web.Application(client_max_size=_MAX_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+        bound = runner.addresses[0][1]
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{bound}"
+        try:
+            yield self
+        finally:
+            self.drop_watches()
+            await runner.cleanup()
+
+    def put(self, path: str, body: Json) -> Json:
+        """Store an object under its own path, or in place of the one there."""
+        at = ResourcePath.parse(path)
+        made: Json = {**body, "metadata": {**body.get("metadata", {}), "name": at.name}}
+        try:
+            self.objects.get(at)
+        except Refused:
+            return self.objects.create(at, made)
+        return self.objects.replace(at, made)
+
+    def delete(self, path: str) -> None:
+        """Take an object out."""
+        self.objects.delete(ResourcePath.parse(path))
+
+    def add_pod(
+        self, namespace: str, name: str, *, token: str = "", audience: str = "", **fields: Any
+    ) -> str:
+        """Store a running pod, and whose token is bound to it; returns its uid."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        body = {"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Running"}, **fields}
+        uid = str(self.put(path, body)["metadata"]["uid"])
+        if token:
+            account = body.get("spec", {}).get("serviceAccountName", "default")
+            self.tokens[token] = KnownToken(namespace, account, (audience,), name, uid)
+        return uid
+
+    def drop_watches(self) -> None:
+        """End every watch that stands."""
+        self._watches_end.set()
+        self._watches_end = asyncio.Event()
+        self._changed()
+
+    def _changed(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append((request.method, request.path))
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        try:
+            self._admit(request)
+            return await self._perform(request)
+        except Refused as refused:
+            return web.json_response(_status(refused), status=refused.status)
+        except (ValueError, TypeError, AttributeError) as error:
+            unread = Refused(400, "BadRequest", f"the request can't be read: {error}")
+            return web.json_response(_status(unread), status=400)
+
+    def _admit(self, request: web.Request) -> None:
+        if self.fails_with is not None:
+            raise Refused(self.fails_with, "InternalError", "as the test wants it")
+        sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.callers and sent not in self.callers:
+            raise Refused(401, "Unauthorized", "Unauthorized")
+
+    async def _perform(self, request: web.Request) -> web.StreamResponse:
+        if request.path == _REVIEWS and request.method == "POST":
+            return web.json_response(self._review(await request.json()), status=201)
+        path = ResourcePath.parse(request.path)
+        match request.method:
+            case "GET" if path.name:
+                return web.json_response(self.objects.get(path))
+            case "GET" if request.query.get("watch") in ("1", "true"):
+                return await self._watch(request, path)
+            case "GET":
+                return web.json_response(self._listed(request, path))
+            case "POST" if not path.name:
+                made = self.objects.create(path, await request.json())
+                return web.json_response(made, status=201)
+            case "PUT" if path.name:
+                return web.json_response(self.objects.replace(path, await request.json()))
+            case "PATCH" if path.name:
+                return web.json_response(self._patched(request, path, await request.json()))
+            case "DELETE" if path.name and not path.subresource:
+                return web.json_response(self.objects.delete(path))
+        raise Refused(405, "MethodNotAllowed", "the server does not allow this method here")
+
+    def _patched(self, request: web.Request, path: ResourcePath, body: Json) -> Json:
+        if request.content_type not in (*_MERGES, _APPLY):
+            raise Refused(415, "UnsupportedMediaType", f"{request.content_type} is not known here")
+        if request.content_type == _APPLY:
+            try:
+                self.objects.get(path)
+            except Refused:
+                body.setdefault("metadata", {})["name"] = path.name
+                return self.objects.create(path, body)
+        return self.objects.patch(path, body)
+
+    def _listed(self, request: web.Request, path: ResourcePath) -> Json:
+        items = selected(self.objects.list(path), *_selectors(request))
+        metadata = {"resourceVersion": str(self.objects.version)}
+        return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}
+
+    def _review(self, review: Json) -> Json:
+        spec = review["spec"]
+        return {
+            **review,
+            "status": token_review(self.tokens.get(spec["token"]), spec.get("audiences") or ()),
+        }
+
+    async def _watch(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        version = int(request.query.get("resourceVersion") or self.objects.version)
+        ends = self._watches_end
+        await response.prepare(request)
+        try:
+            async with asyncio.timeout(float(request.query.get("timeoutSeconds", 3600))):
+                while True:
+                    moved = self._moved
+                    for change in self.objects.changes_after(path, version):
+                        version = change.version
+                        if selected([change.object], *_selectors(request)):
+                            await response.write(_line(change.type, change.object))
+                    if ends.is_set():
+                        break
+                    await moved.wait()
+        except TimeoutError:
+            pass  # the watch is over, as was asked
+        except Refused as refused:
+            await response.write(_line("ERROR", _status(refused)))
+        await response.write_eof()
+        return response
+
+
+def _selectors(request: web.Request) -> tuple[str, str]:
+    return request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+
+
+def _line(change: str, one: Json) -> bytes:
+    return json.dumps({"type": change, "object": one}).encode() + b"\n"
+
+
+def _status(refused: Refused) -> Json:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": str(refused),
+        "reason": refused.reason,
+        "code": refused.status,
+    }
