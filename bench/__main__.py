@@ -22,7 +22,7 @@ from bench import (
 from bench.cores import pin_this_process
 from bench.figure import Figure
 from bench.machine import CHECKOUT, machine, today, versions
-from bench.report import Report, between_markers, table_row, write
+from bench.report import Report, between_markers, table_row, write, write_rows
 from bench.scale import FULL, QUICK, Scale
 from bench.servers import Bench, started_bench
 
@@ -51,20 +51,25 @@ SUITES: Mapping[str, Suite] = {
 @click.group(invoke_without_command=True)
 @click.option("--only", multiple=True, type=click.Choice(list(SUITES)), help="Measure only this.")
 @click.option("--quick", is_flag=True, help="A short look: fewer and shorter rounds.")
+@click.option("--write", "keep", is_flag=True, help="With --only: keep these rows as well.")
 @click.pass_context
-def main(context: click.Context, *, only: tuple[str, ...], quick: bool) -> None:
+def main(context: click.Context, *, only: tuple[str, ...], quick: bool, keep: bool) -> None:
     """Measure the sidecar against stock mitmdump, side by side.
 
     A whole run writes bench/results/latest.json and the table in README.md; with --only or
-    --quick the figures are only printed.
+    --quick the figures are only printed, unless --only's are to be kept in the places of the
+    last whole run's: date and commit then stand beside them.
     """
     if context.invoked_subcommand is not None:
         return
+    if keep and (quick or not only):
+        raise click.UsageError("--write is for --only, and not for a quick look")
     figures = _measured(only or tuple(SUITES), QUICK if quick else FULL)
-    if only or quick:
+    if quick or (only and not keep):
         return
     report = Report(today(), versions(), machine(), figures)
-    write(report, RESULTS / "latest.json", CHECKOUT / "README.md")
+    keeping = write_rows if only else write
+    keeping(report, RESULTS / "latest.json", CHECKOUT / "README.md")
 
 
 @main.command(name="profile")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,45 @@ def between_markers(page: str, name: str, text: str) -> str:
     Raises:
         ValueError: The page has no such place.
     """
+    start, end = _place(page, name)
+    return f"{page[:start]}\n{text}\n{page[end:]}"
+
+
+def _place(page: str, name: str) -> tuple[int, int]:
+    """Find what stands between markers; raises ValueError where there are none."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if place.search(page) is None:
+    found = re.search(f"{re.escape(begin)}(.*?){re.escape(end)}", page, re.DOTALL)
+    if found is None:
         raise ValueError(f"no place {begin} … {end}")
-    return place.sub(lambda _: f"{begin}\n{text}\n{end}", page)
+    return found.span(1)
+
+
+def with_rows(page: str, figures: Sequence[Figure], when: str) -> str:
+    """Put rows measured later into the table in the place of those of the same title.
+
+    Args:
+        page: With the table of a whole run.
+        figures: What was measured again, or for the first time: that comes last.
+        when: Said beside the titles.
+    """
+    start, end = _place(page, "bench")
+    table = page[start:end].strip()
+    for figure in figures:
+        title = re.compile(rf"^\| {re.escape(figure.title)}(?: \[[^]]*\])? \|.*$", re.MULTILINE)
+        row = table_row(replace(figure, title=f"{figure.title} [{when}]"))
+        old = title.search(table)
+        table = f"{table}\n{row}" if old is None else table.replace(old[0], row)
+    return between_markers(page, "bench", table)
+
+
+def write_rows(report: Report, results: Path, readme: Path) -> None:
+    """Keep what was measured alone beside a whole run's other figures."""
+    when = f"{report.date}, {report.versions['commit']}"
+    kept = json.loads(results.read_text())
+    again = {"date": report.date, "commit": report.versions["commit"]}
+    kept["figures"] |= {f.name: {**_figure(f), "measured_alone": again} for f in report.figures}
+    results.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+    readme.write_text(with_rows(readme.read_text(), report.figures, when))
 
 
 def write(report: Report, results: Path, readme: Path) -> None:

@@ -12,6 +12,8 @@ import click
 
 from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
+from remora_aggregator.admin_command import audit, purge
+from remora_aggregator.copies_command import backup, check, restore
 
 if TYPE_CHECKING:
     from remora_aggregator.settings import AggregatorSettings
@@ -55,11 +57,17 @@ async def _serve(settings: "AggregatorSettings", ready_json: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_aggregator(settings) as aggregator:
         if ready_json:
-            ready = {"address": aggregator.address, "data_dir": str(settings.data_dir)}
+            ready = {
+                "address": aggregator.address,
+                "http_address": aggregator.http_address or None,
+                "data_dir": str(settings.data_dir),
+            }
             click.echo(json.dumps(ready))
         else:
             click.echo(f"remora aggregator ready: {aggregator.address}", err=True)
-            click.echo(f"  records in {settings.data_dir}", err=True)
+            if aggregator.http_address:
+                click.echo(f"  HTTP at {aggregator.http_address}", err=True)
+            click.echo(f"  records in {settings.place}", err=True)
         await stop.wait()
 
 
@@ -119,3 +127,7 @@ def health(*, address: str | None) -> None:
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     click.echo(f"{target.address}: {'serving' if serving else 'not serving'}", err=True)
     sys.exit(0 if serving else 1)
+
+
+for subcommand in (backup, check, restore, purge, audit):
+    command.add_command(subcommand)

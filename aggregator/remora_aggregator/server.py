@@ -1,8 +1,8 @@
 """The composition root: builds the store and the gRPC server in front of it, and runs them."""
 
+import asyncio
 import fcntl
 import os
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,25 +16,30 @@ from grpc_reflection.v1alpha import reflection
 from remora import __version__
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
-from remora_aggregator.service.identity import Anyone, TokenFile
+from remora_aggregator.guard import credentials_of, guarding, server_options
+from remora_aggregator.keeping import keeping
+from remora_aggregator.service.admin_service import AdminService
+from remora_aggregator.service.audit_file import AUDIT_FILE
+from remora_aggregator.service.audit_reading import AuditReader
+from remora_aggregator.service.gate import Admitted, counted
 from remora_aggregator.service.record_service import RecordService
 from remora_aggregator.settings import AggregatorSettings
-from remora_aggregator.store.record_store import RecordStore, opened
+from remora_aggregator.store.postgres.backend import opened as opened_in_postgres
+from remora_aggregator.store.purging import Purging
+from remora_aggregator.store.record_store import RecordStore
+from remora_aggregator.store.sqlite.backend import opened
+from remora_aggregator.web.serving import serving_http
+from remora_proto.v1 import admin_pb2, admin_pb2_grpc, tasks_pb2, tasks_pb2_grpc
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
 STORE_FILE = "records.db"
 
 _LOCK_FILE = "lock"
-_SERVICE = pb.DESCRIPTOR.services_by_name["RecordService"].full_name
-_OPTIONS: tuple[tuple[str, int], ...] = (
-    # A record may carry two captured bodies of up to 64 MiB.
-    ("grpc.max_receive_message_length", 160 * 1024 * 1024),
-    # A second server must not share the port unnoticed.
-    ("grpc.so_reuseport", 0),
-    # Sidecars hold idle streams open for hours.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 60_000),
-    ("grpc.keepalive_time_ms", 330_000),
+_SERVICES = (
+    pb.DESCRIPTOR.services_by_name["RecordService"].full_name,
+    tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 
 
@@ -44,10 +49,12 @@ class Aggregator:
 
     Attributes:
         address: Where it listens, with the port that was found for port 0.
+        http_address: Where HTTP is served; empty: nowhere.
     """
 
     address: str
     store: RecordStore
+    http_address: str = ""
 
 
 @asynccontextmanager
@@ -60,29 +67,53 @@ async def running_aggregator(
         ConfigError: Something in the settings can't be used.
     """
     _check_readable(settings)
-    who = Anyone() if settings.token_file is None else TokenFile(settings.token_file)
-    credentials = _credentials(settings)
-    with _locked(settings.data_dir):
+    credentials, used_clock = credentials_of(settings), clock or SystemClock()
+    async with (
+        _opened(settings) as store,
+        guarding(settings, used_clock) as guard,
+        serving_http(settings, store, guard.entrance, used_clock, audit=guard.audit) as http,
+        keeping(settings, store, Admitted(), used_clock) as kept,
+    ):
+        http.tell_damage(kept.upkeep)
+        server = grpc.aio.server(options=server_options(settings), interceptors=[guard.gate])
+        service = RecordService(store, Admitted(), used_clock, version=__version__)
+        pb_grpc.add_RecordServiceServicer_to_server(service, server)
+        tasks_pb2_grpc.add_TaskServiceServicer_to_server(kept.tasks, server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(_admin(settings, store), server)
+        health = await _add_health(server)
+        address = _bind(server, settings.listen, credentials)
+        await server.start()
+        try:
+            yield Aggregator(address, store, http.address)
+        finally:
+            http.stop_soon()
+            await health.enter_graceful_shutdown()
+            await asyncio.gather(server.stop(settings.drain_s), http.finished(settings.drain_s))
+
+
+@asynccontextmanager
+async def _opened(settings: AggregatorSettings) -> AsyncIterator[RecordStore]:
+    if settings.database is not None:
+        dsn, password_file = settings.database.get_secret_value(), settings.database_password_file
+        async with opened_in_postgres(dsn, password_file=password_file) as store:
+            yield store
+        return
+    with locked(settings.data_dir):
         async with opened(settings.data_dir / STORE_FILE) as store:
-            server = grpc.aio.server(options=_OPTIONS)
-            service = RecordService(store, who, clock or SystemClock(), version=__version__)
-            pb_grpc.add_RecordServiceServicer_to_server(service, server)
-            health = await _add_health(server)
-            address = _bind(server, settings.listen, credentials)
-            await server.start()
-            try:
-                yield Aggregator(address, store)
-            finally:
-                await health.enter_graceful_shutdown()
-                await server.stop(settings.drain_s)
+            yield store
+
+
+def _admin(settings: AggregatorSettings, store: RecordStore) -> AdminService:
+    audit = AuditReader(None if settings.database else settings.data_dir / AUDIT_FILE)
+    return AdminService(Purging(store), audit, Admitted(), count=counted)
 
 
 async def _add_health(server: grpc.aio.Server) -> HealthServicer:
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    for name in ("", _SERVICE):
+    for name in ("", *_SERVICES):
         await health.set(name, health_pb2.HealthCheckResponse.SERVING)
-    names = (_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    names = (*_SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return health
 
@@ -102,7 +133,13 @@ def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredenti
 def _check_readable(settings: AggregatorSettings) -> None:
     """Name every file that can't be read, at once."""
     problems = []
-    for name in ("token_file", "tls_cert", "tls_key"):
+    names = ["token_file", "tls_cert", "tls_key", "client_ca", "database_password_file"]
+    if settings.kubernetes_api is not None:
+        is_plain = settings.kubernetes_api.startswith("http://")
+        names += (
+            ["kubernetes_token_file"] if is_plain else ["kubernetes_token_file", "kubernetes_ca"]
+        )
+    for name in names:
         path: Path | None = getattr(settings, name)
         try:
             if path is not None:
@@ -114,28 +151,9 @@ def _check_readable(settings: AggregatorSettings) -> None:
         raise ConfigError(problems)
 
 
-def _credentials(settings: AggregatorSettings) -> grpc.ServerCredentials | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    _check_pair(settings.tls_cert, settings.tls_key)
-    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
-    return grpc.ssl_server_credentials([pair])
-
-
-def _check_pair(certificate: Path, key: Path) -> None:
-    """Have Python's own TLS read the files: gRPC would only say that it can't listen."""
-    try:
-        # A password keeps an encrypted key from asking for one on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        what = f"{certificate} and {key} are no certificate and its unencrypted key: {reason}"
-        raise ConfigError([Problem("REMORA_AGGREGATOR_TLS_CERT", what)]) from None
-
-
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a data directory for one aggregator."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a data directory for one aggregator; raises ConfigError where another holds it."""
     descriptor = _lock(folder)
     try:
         yield

@@ -32,7 +32,7 @@ class ServingFiles:
         root: For whoever connects (`REMORA_AGGREGATOR_CA`).
         certificate: The server's.
         key: The server's, for it alone.
-        tokens: Lines of `TOKEN NAMESPACE`, for the server alone.
+        tokens: Lines of `TOKEN NAMESPACES [ROLE] [NAME]`, for the server alone.
         token: One token, for whoever connects.
     """
 

@@ -1,9 +1,19 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench.figure import Better, Figure, Target
-from bench.report import Report, as_json, as_markdown, between_markers, number, table_row, write
+from bench.report import (
+    Report,
+    as_json,
+    as_markdown,
+    between_markers,
+    number,
+    table_row,
+    write,
+    write_rows,
+)
 
 _CALLS = Figure(
     "calls_per_second",
@@ -70,6 +80,25 @@ def test_the_page_keeps_all_but_what_is_between_the_markers(tmp_path: Path):
     assert as_markdown(_report(_CALLS)) in text
     assert "old" not in text
     assert json.loads((tmp_path / "results" / "latest.json").read_text())["date"] == "2026-01-02"
+
+
+def test_rows_measured_alone_stand_in_their_places_and_say_when(tmp_path: Path):
+    page, results = tmp_path / "README.md", tmp_path / "latest.json"
+    page.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
+    write(_report(_CALLS, _SHAPED), results, page)
+    faster = replace(_CALLS, verdict=5.0)
+    for _ in range(2):
+        write_rows(_report(faster, replace(_SHAPED, name="new", title="new link")), results, page)
+
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert [row.split("|")[1].strip() for row in rows[1:]] == [
+        "requests/s [2026-01-02, abc]", "link", "new link [2026-01-02, abc]"
+    ]  # fmt: skip
+    assert "**5.00x**" in rows[1]
+    figures = json.loads(results.read_text())["figures"]
+    assert list(figures) == ["calls_per_second", "shaped", "new"]
+    assert figures["calls_per_second"]["measured_alone"] == {"date": "2026-01-02", "commit": "abc"}
+    assert "measured_alone" not in figures["shaped"]
 
 
 def test_a_page_without_markers_is_refused():

@@ -1,133 +1,124 @@
-"""Who asks: the namespace that a token names, or `local` where no tokens are used."""
+"""Who asks: by a static token, a ServiceAccount's, a client certificate, or as anybody here."""
 
-import hmac
-import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import re
 from typing import Protocol
 
-from remora.errors import BadRequest, ConfigError, Problem
+from remora.errors import BadRequest
+from remora_aggregator.service.caller import Caller, Role
+from remora_aggregator.service.pod_tokens import Account, PodTokens
+from remora_aggregator.service.shown import Shown
+from remora_aggregator.service.token_file import Grant, TokenFile, granted_namespaces
 
 LOCAL_NAMESPACE = "local"
-TOKEN_FILE_VARIABLE = "REMORA_AGGREGATOR_TOKEN_FILE"  # noqa: S105 - the variable's name
 
-_MIN_TOKEN_CHARS = 16
-
-type Metadata = Iterable[tuple[str, str | bytes]]
+_OURS = re.compile(r"remora://(?P<namespaces>[^/?#]+)/(?P<role>[a-z]+)/(?P<name>[\w.@:+-]{1,64})")
 
 
 class Authenticator(Protocol):
-    """Says which namespace a call comes from."""
+    """Says who somebody is, by what it shows."""
 
-    def namespace(self, metadata: Metadata) -> str:
-        """Return the caller's namespace; raises BadRequest with status 401."""
+    async def caller(self, shown: Shown) -> Caller:
+        """Return the caller.
+
+        Raises:
+            BadRequest: It is nobody (status 401), or nobody that may come in (403).
+            Unavailable: Nobody can tell now.
+        """
         ...
 
 
 class Anyone:
-    """For an aggregator on loopback: everybody is this machine."""
+    """For an aggregator on loopback or a Unix socket: everybody is this machine."""
 
-    def namespace(self, metadata: Metadata) -> str:
-        """Return `local`."""
-        del metadata
-        return LOCAL_NAMESPACE
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    modified_ns: int
-    tokens: Mapping[bytes, str]
+    async def caller(self, shown: Shown) -> Caller:
+        """Return the admin of `local`; raises BadRequest (401) for who calls from elsewhere."""
+        if not shown.is_on_this_machine:
+            raise BadRequest("without tokens only this machine is served", status=401)
+        return Caller(LOCAL_NAMESPACE, Role.ADMIN, LOCAL_NAMESPACE)
 
 
-class TokenFile:
-    """Tokens in a file, a line `TOKEN NAMESPACE` each; read again when it has changed."""
+class Identities:
+    """Knows callers in all the ways that are set up."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file.
+    def __init__(
+        self,
+        tokens: TokenFile | None = None,
+        pods: PodTokens | None = None,
+        *,
+        certificates: bool = False,
+    ) -> None:
+        """Take the ways.
+
+        Args:
+            tokens: The file of static tokens, and of what those are given who are known otherwise.
+            pods: Reviews the tokens of ServiceAccounts.
+            certificates: Whether verified client certificates say who somebody is.
+        """
+        self._tokens = tokens
+        self._pods = pods
+        self._certificates = certificates
+
+    async def caller(self, shown: Shown) -> Caller:
+        """Return the caller: by its token if it shows one, else by its certificate.
 
         Raises:
-            ConfigError: It can't be read, or a line is wrong.
+            BadRequest: It is nobody (status 401), or nobody that may come in (403).
+            Unavailable: The cluster that would know can't be asked.
         """
-        self._path = path
-        self._lock = threading.Lock()
-        self._read = self._load()
+        if shown.token:
+            return await self._by_token(shown)
+        if self._certificates and shown.uris:
+            return self._by_certificate(shown.uris)
+        wanted = "authorization: Bearer TOKEN"
+        if self._certificates:
+            wanted += ", or a client certificate with a URI that names who it is"
+        raise BadRequest(f"a token is needed: {wanted}", status=401, code="no_token")
 
-    def namespace(self, metadata: Metadata) -> str:
-        """Return the namespace of the call's token; raises BadRequest with status 401."""
-        given = _bearer(metadata)
-        if given is None:
-            raise BadRequest("a token is needed: authorization: Bearer TOKEN", status=401)
-        found = [
-            namespace
-            for token, namespace in self._tokens().items()
-            if hmac.compare_digest(token, given)
-        ]
-        if not found:
-            raise BadRequest("the token is not one of this aggregator's", status=401)
-        return found[0]
+    async def _by_token(self, shown: Shown) -> Caller:
+        if self._tokens and (grant := self._tokens.grant_of_token(shown.token)):
+            return grant.caller
+        if self._pods is None:
+            text = "the token is not one of this aggregator's"
+            raise BadRequest(text, status=401, code="unknown_token")
+        account = await self._pods.account(shown)
+        return _of_account(account, self._grant(account.username))
 
-    def _tokens(self) -> Mapping[bytes, str]:
-        with self._lock:
-            try:
-                if self._path.stat().st_mtime_ns != self._read.modified_ns:
-                    self._read = self._load()
-            except (OSError, ConfigError):
-                pass  # while the file is being replaced, what was known goes on
-            return self._read.tokens
+    def _by_certificate(self, uris: tuple[str, ...]) -> Caller:
+        grants = {grant for uri in uris if (grant := self._grant(uri) or _written(uri))}
+        if len(grants) == 1:
+            return grants.pop().caller
+        found = "several URIs that do" if grants else "no URI that does"
+        text = f"the client certificate has to say who it is, and has {found}"
+        raise BadRequest(text, status=401, code="unknown_certificate")
 
-    def _load(self) -> _Read:
-        try:
-            modified_ns = self._path.stat().st_mtime_ns
-            text = self._path.read_text("utf-8")
-        except (OSError, UnicodeError) as error:
-            what = f"{self._path} can't be read: {getattr(error, 'strerror', None) or error}"
-            raise ConfigError([Problem(TOKEN_FILE_VARIABLE, what)]) from None
-        return _Read(modified_ns, parse_tokens(text, str(self._path)))
+    def _grant(self, name: str) -> Grant | None:
+        return None if self._tokens is None else self._tokens.grant_of_name(name)
 
 
-def parse_tokens(text: str, name: str) -> dict[bytes, str]:
-    """Read the lines of a token file; `#` begins a comment.
-
-    Raises:
-        ConfigError: With every wrong line, by number; never with a token.
-    """
-    tokens: dict[bytes, str] = {}
-    problems = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if what := _wrong(words) or _contradicts(words, tokens):
-            problems.append(Problem(f"{name}:{number}", what))
-        else:
-            tokens[words[0].encode()] = words[1]
-    if not tokens and not problems:
-        problems.append(Problem(name, "holds no token; a line is TOKEN NAMESPACE"))
-    if problems:
-        raise ConfigError(problems)
-    return tokens
+def _of_account(account: Account, grant: Grant | None) -> Caller:
+    pod = f"{account.pod_name}/{account.pod_uid}" if account.pod_uid else ""
+    if grant is None:
+        if not pod:
+            text = (
+                f"the token of {account.username} is bound to no pod, and no line of the token "
+                "file says what else it may do"
+            )
+            raise BadRequest(text, status=403, code="no_pod")
+        return Caller(account.namespace, Role.REPORTER, pod, pod_uid=account.pod_uid)
+    # A pod writes in its own namespace or not at all, whatever it may look at.
+    is_home = grant.namespaces is None or account.namespace in grant.namespaces
+    own = account.namespace if is_home and grant.role is not Role.READER else ""
+    name = pod if pod and grant.role in (Role.REPORTER, Role.MEMBER) else grant.name
+    return Caller(own, grant.role, name, grant.namespaces, account.pod_uid)
 
 
-def _wrong(words: list[str]) -> str:
-    if len(words) != 2:
-        return "a line is TOKEN NAMESPACE"
-    if len(words[0]) < _MIN_TOKEN_CHARS:
-        return f"the token is shorter than {_MIN_TOKEN_CHARS} characters"
-    return ""
-
-
-def _contradicts(words: list[str], tokens: Mapping[bytes, str]) -> str:
-    known = tokens.get(words[0].encode())
-    if known is None or known == words[1]:
-        return ""
-    return f"the token of an earlier line, there for namespace {known}"
-
-
-def _bearer(metadata: Metadata) -> bytes | None:
-    for key, value in metadata:
-        if key == "authorization":
-            text = value.encode("utf-8", "replace") if isinstance(value, str) else value
-            scheme, _, token = text.partition(b" ")
-            return token.strip() if scheme.lower() == b"bearer" else None
-    return None
+def _written(uri: str) -> Grant | None:
+    """Read a URI ``remora://NAMESPACES/ROLE/NAME``; None: it is none."""
+    match = _OURS.fullmatch(uri)
+    if match is None:
+        return None
+    try:
+        role = Role(match["role"])
+        return Grant(granted_namespaces(match["namespaces"], role), role, match["name"])
+    except ValueError:
+        return None

@@ -1,7 +1,9 @@
 """Which records are fit to be stored. Pure."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from math import isfinite
 
 from remora_proto.v1 import records_pb2 as pb
 
@@ -9,6 +11,8 @@ _CALL_ID = re.compile(r"[0-9a-f]{32}")
 _MAX_UNIX_NS = (1 << 63) - 1
 _MAX_MONEY_CHARS = 64
 _MAX_MONEY_DIGITS = 12
+_PLAIN_MONEY = re.compile(r"(?:(?:[0-9]{1,12}(?:\.[0-9]{1,50})?)? ?)*")
+"""How sidecars write nearly all of them, several in a line."""
 
 
 def unfit(record: pb.CallRecord) -> str:
@@ -17,10 +21,31 @@ def unfit(record: pb.CallRecord) -> str:
         return "call_id is not 32 hex digits"
     if record.started_unix_nano > _MAX_UNIX_NS:
         return "started_unix_nano is out of range"
-    money = (record.cost.total_usd, record.cost.input_usd, record.cost.output_usd)
-    if not all(_is_money(amount) for amount in money):
-        return "cost holds what is no decimal amount of dollars"
+    spans = (record.latency_s, record.ttft_s, record.overhead_s, record.cache.original_latency_s)
+    if not all(map(isfinite, spans)):
+        return "a span of time is no finite number of seconds"
+    money = list(_money(record))
+    if not (_PLAIN_MONEY.fullmatch(" ".join(money)) or all(map(_is_money, money))):
+        return "a cost, a price or a budget is no decimal amount of dollars"
     return ""
+
+
+def _money(record: pb.CallRecord) -> Iterator[str]:
+    """All amounts: what is never summed has to be readable by whoever asks for the record."""
+    yield from _cost(record.cost)
+    yield record.cache.saved_usd
+    for attempt in record.attempts:
+        yield from _cost(attempt.cost)
+    receipt = record.receipt
+    for candidate in receipt.candidates:
+        yield candidate.est_cost_usd
+    for budget in receipt.budgets:
+        yield budget.spent_usd
+        yield budget.limit_usd
+
+
+def _cost(cost: pb.Cost) -> tuple[str, str, str]:
+    return cost.total_usd, cost.input_usd, cost.output_usd
 
 
 def _is_money(text: str) -> bool:

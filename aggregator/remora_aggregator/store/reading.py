@@ -1,91 +1,171 @@
-"""Reads of the store in threads of their own, each of which ends when nobody waits any more."""
+"""Rows read back: pages of records, and the sums of groups. Pure."""
 
-import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from decimal import Decimal
+from typing import Final
 
-from remora.errors import Unavailable
-from remora_aggregator.store.columns import Value, stored_of
-from remora_aggregator.store.files import open_reader
-from remora_aggregator.store.questions import Statement
+import zstandard
+
+from remora_aggregator.store.cursor import cursor_of
+from remora_aggregator.store.facts import AT, Stamp, Value, facts_of
+from remora_aggregator.store.port import Row
+from remora_aggregator.store.questions import Source, UsageQuestion
+from remora_aggregator.store.selection import Selection
+from remora_aggregator.store.spread import bucket_of
+from remora_aggregator.store.sql import Place
+from remora_aggregator.store.totals import MEASURES, SUMS, Totals, changes_of
 from remora_proto.v1 import records_pb2 as pb
 
-PAGE_RECORDS = 200
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_RECORDS: Final = 200
+PAGE_BYTES: Final = 4 * 1024 * 1024
+SCANNED_RECORDS: Final = 5_000
+"""How many records are looked at for one page before who asks is told how far that went."""
 
-_THREADS = 4
-_STEPS_BETWEEN_LOOKS = 20_000
+RECORD_COLUMNS: Final = (
+    "position", "namespace", "pod_uid", "received_unix_ns", "clock_skew_s", "message",
+)  # fmt: skip
+"""What `stored_of` reads, in its order."""
 
-type Row = tuple[Value, ...]
+BODIES_COLUMN: Final = "(select packed from bodies where bodies.position = records.position)"
+NO_BODIES_COLUMN: Final = "null"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some records in order, and whether none follow them."""
+    """Some records in order.
+
+    Attributes:
+        last: Where the last record stands that was looked at; None if there was none.
+        is_last: Whether none follow.
+    """
 
     records: list[pb.StoredRecord]
+    last: Place | None
     is_last: bool
 
 
-def read_page(rows: Iterable[Row], most_records: int) -> Page:
-    """Take rows until there are enough of them, or their bodies fill a page."""
+def stored_of(row: Sequence[Value], place: Place) -> pb.StoredRecord:
+    """Read a record back, with its bodies if they were asked for."""
+    _, namespace, pod_uid, received_unix_ns, clock_skew_s, message, packed, *_ = row
+    stored = pb.StoredRecord(
+        namespace=str(namespace),
+        pod_uid=str(pod_uid),
+        received_unix_nano=received_unix_ns,  # type: ignore[arg-type]  # as the columns say
+        clock_skew_s=clock_skew_s,  # type: ignore[arg-type]  # as above
+        cursor=cursor_of(place),
+    )
+    stored.record.MergeFromString(message)  # type: ignore[arg-type]  # as above
+    if packed is not None:
+        stored.record.MergeFromString(zstandard.decompress(packed))  # type: ignore[arg-type]  # as above
+    return stored
+
+
+def read_page(
+    rows: Iterable[Row], chosen: Selection, asked: int, most_records: int, *, ordered: bool
+) -> Page:
+    """Take rows until there are enough that fit, or their bytes fill a page.
+
+    Args:
+        rows: Of `RECORD_COLUMNS`, the bodies, and what orders, if anything does.
+        chosen: Says which of them fit, by what only the message tells.
+        asked: How many rows the statement gives at most.
+        most_records: How many records a page holds.
+        ordered: Whether a column orders.
+    """
     records: list[pb.StoredRecord] = []
-    room = PAGE_BYTES
+    room, looked_at = PAGE_BYTES, 0
+    place: Place | None = None
     for row in rows:
-        records.append(stored_of(row))
-        room -= sum(len(value) for value in row if isinstance(value, bytes))
+        looked_at += 1
+        place = Place(row[0], row[-1] if ordered else None)  # type: ignore[arg-type]  # as the columns say
+        stored = stored_of(row, place)
+        if chosen.residual and not chosen.holds(stored):
+            continue
+        records.append(stored)
+        room -= stored.ByteSize()
         if room <= 0 or len(records) == most_records:
-            return Page(records, is_last=False)
-    return Page(records, is_last=True)
+            return Page(records, place, is_last=False)
+    return Page(records, place, is_last=looked_at < asked)
 
 
-class Readers:
-    """A few threads with a reading connection each."""
+type Keys = tuple[Value, ...]
+"""The values that a group is told by, and the start of its interval."""
 
-    def __init__(self, path: Path) -> None:
-        """Open nothing yet."""
-        self._path = path
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-read")
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
 
-    async def ask[T](self, statement: Statement, read: Callable[[Iterable[Row]], T]) -> T:
-        """Run a statement and read its rows, both off the loop; cancelled, it stops soon.
+class Groups:
+    """The sums of groups, as the rows of several pieces are added to them."""
 
-        Raises:
-            Unavailable: The store can't be read.
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.totals: dict[Keys, Totals] = {}
+
+    def reader(self, source: Source, keys: int) -> Callable[[Iterable[Row]], None]:
+        """Give what adds the rows of a piece.
+
+        Args:
+            source: What the rows hold.
+            keys: How many of their columns are keys, the start of the interval included.
         """
-        abandoned = threading.Event()
+        take = self._take_buckets if source is Source.BUCKETS else self._take_sums
 
-        def work() -> T:
-            connection = self._connection()
-            connection.set_progress_handler(abandoned.is_set, _STEPS_BETWEEN_LOOKS)
-            # Rows that are left unread would hold back the log's checkpoints.
-            with closing(connection.execute(statement.sql, statement.parameters)) as rows:
-                return read(rows)
+        def read(rows: Iterable[Row]) -> None:
+            for row in rows:
+                take(self._group(row[:keys]), row[keys:])
 
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except asyncio.CancelledError:
-            abandoned.set()
-            raise
-        except sqlite3.Error as error:
-            raise Unavailable(f"the store can't be read: {error}") from error
+        return read
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = open_reader(self._path)
-            self._connections.append(connection)
-        return connection
+    def _group(self, keys: Keys) -> Totals:
+        found = self.totals.get(keys)
+        if found is None:
+            found = self.totals[keys] = Totals()
+        return found
 
-    def close(self) -> None:
-        """Wait for what still runs and close all connections."""
-        self._threads.shutdown(wait=True)
-        for connection in self._connections:
-            connection.close()
+    def _take_sums(self, group: Totals, row: Sequence[Value]) -> None:
+        group.add_row([_number(value, name) for value, name in zip(row, SUMS, strict=False)])
+        spreads = row[len(SUMS)] if len(row) > len(SUMS) else None
+        if isinstance(spreads, bytes | memoryview):
+            group.add_spreads(bytes(spreads))
+
+    def _take_buckets(self, group: Totals, row: Sequence[Value]) -> None:
+        measure, bucket, count = (int(value) for value in row)  # type: ignore[arg-type]  # as the columns say
+        into = group.spreads[measure]
+        into[bucket] = into.get(bucket, 0) + count
+
+    def take_records(self, question: UsageQuestion, rows: Iterable[Row]) -> None:
+        """Add records one by one, where only their messages say whether they fit."""
+        columns = [AT[column] for column in question.columns]
+        for row in rows:
+            stored = stored_of(row, Place(0))
+            if not question.chosen.holds(stored):
+                continue
+            stamp = Stamp(stored.namespace, stored.pod_uid, stored.received_unix_nano)
+            facts = facts_of(stored.record, stamp)
+            began = stored.record.started_unix_nano
+            interval = question.interval_ns
+            start = began - began % interval if interval else 0
+            group = self._group((*(facts[at] for at in columns), start))
+            group.count(changes_of(facts), began)
+            for into, measure in zip(group.spreads, MEASURES, strict=True):
+                value = facts[AT[measure]]
+                if value is not None:
+                    bucket = bucket_of(value)  # type: ignore[arg-type]  # as above
+                    into[bucket] = into.get(bucket, 0) + 1
+
+    def most_calls_first(self, limit: int) -> list[tuple[Keys, Totals]]:
+        """Give the groups by start, calls and keys; a limit of 0 is none."""
+        found = [(keys, totals) for keys, totals in self.totals.items() if totals.sums[0]]
+        found.sort(key=lambda group: (group[0][-1], -group[1].sums[0], _sortable(group[0])))
+        return found[:limit] if limit else found
+
+
+def _number(value: Value, name: str) -> int | float | Decimal:
+    if name in ("cost_usd", "saved_usd"):
+        return Decimal(str(value or 0))
+    if name in ("latency_sum_s", "saved_s"):
+        return float(value or 0.0)
+    return int(value or 0)
+
+
+def _sortable(keys: Keys) -> list[str]:
+    return ["" if key is None else str(key) for key in keys]

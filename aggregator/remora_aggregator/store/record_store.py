@@ -1,4 +1,4 @@
-"""The store as the service sees it: awaits, while threads do what blocks.
+"""The store as the services see it: awaits, while threads do what blocks.
 
 One thread writes, and commits what came in meanwhile as one transaction; a few threads
 read. Whoever follows the store is woken after each commit and reads at its own pace, so a
@@ -7,27 +7,47 @@ slow follower holds nothing up and misses nothing.
 
 import asyncio
 import logging
-import sqlite3
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
-from remora.errors import ConfigError, Problem, Unavailable
+from remora.errors import BadRequest, Unavailable
 from remora.tasks import TaskOwner
-from remora_aggregator.store import questions
-from remora_aggregator.store.columns import Stamp, Value, position_of
-from remora_aggregator.store.files import open_writer
-from remora_aggregator.store.questions import Selection, Statement
-from remora_aggregator.store.reading import PAGE_RECORDS, Readers, Row, read_page
-from remora_aggregator.store.writer import Batch, Outcome, commit
+from remora_aggregator.store import questions, sql
+from remora_aggregator.store.committing import Batch, Outcome, commit
+from remora_aggregator.store.facts import Stamp
+from remora_aggregator.store.port import Backend, ReadRows, Row
+from remora_aggregator.store.questions import UsageQuestion
+from remora_aggregator.store.reading import (
+    BODIES_COLUMN,
+    NO_BODIES_COLUMN,
+    PAGE_RECORDS,
+    RECORD_COLUMNS,
+    SCANNED_RECORDS,
+    Groups,
+    Keys,
+    Page,
+    read_page,
+)
+from remora_aggregator.store.selection import Selection
+from remora_aggregator.store.sql import Order, Place, Statement
+from remora_aggregator.store.totals import Totals
 from remora_proto.v1 import records_pb2 as pb
 
 logger = logging.getLogger(__name__)
 
+READERS = 4
+
+_RECORDS_A_COMMIT = 2_000
 _BATCHES_A_COMMIT = 64
+_TRIAL_BYTES = 1024 * 1024
+_COMMITTED = Order()
+
+
+type CommitWatcher = Callable[[Sequence[Batch], float], None]
 
 
 class RecordStore:
@@ -36,17 +56,22 @@ class RecordStore:
     Attributes:
         outcomes: How many records were stored, merged, refused and so on.
         problem: Why the last commit failed; empty while all is well.
+        failed_commits: How many did.
+        commit_watchers: Are told of each commit, with the seconds that it took; on the loop.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; made by `opened`."""
-        self._writer = open_writer(path)
+    def __init__(self, backend: Backend) -> None:
+        """Take the database; made by `serving`."""
+        self.backend = backend
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
-        self._readers = Readers(path)
+        self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._incoming: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = asyncio.Queue()
         self._followers: set[asyncio.Event] = set()
         self.outcomes: Counter[str] = Counter()
         self.problem = ""
+        self._refused: Batch | None = None
+        self.failed_commits = 0
+        self.commit_watchers: list[CommitWatcher] = []
 
     # Writing.
 
@@ -66,33 +91,98 @@ class RecordStore:
         """Commit what comes in, for as long as the aggregator runs."""
         while True:
             waiting = [await self._incoming.get()]
-            while len(waiting) < _BATCHES_A_COMMIT and not self._incoming.empty():
+            records = len(waiting[0][0].records)
+            while (
+                len(waiting) < _BATCHES_A_COMMIT
+                and records < _RECORDS_A_COMMIT
+                and not self._incoming.empty()
+            ):
                 waiting.append(self._incoming.get_nowait())
+                records += len(waiting[-1][0].records)
             await self._commit(waiting)
 
     async def _commit(self, waiting: list[tuple[Batch, asyncio.Future[None]]]) -> None:
-        loop = asyncio.get_running_loop()
         batches = [batch for batch, _ in waiting]
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         try:
-            await loop.run_in_executor(self._write_thread, commit, self._writer, batches)
-        except Exception as error:  # noqa: BLE001 - the only writer must outlive any one batch
-            self._failed(error)
-            _settle(waiting, Unavailable(self.problem))
+            await self.write_with(partial(commit, self.backend, batches))
+        except Unavailable as error:
+            self.failed_commits += 1
+            if isinstance(error.__cause__, self.backend.errors):  # no bug of ours: it may heal
+                self._refused = _part_of(batches)
+            _settle(waiting, error)
             return
+        self._refused = None
         self.problem = ""
+        took_s = loop.time() - began_s
         self.outcomes.update(
             outcome.verdict.value for batch in batches for outcome in batch.outcomes
         )
         _settle(waiting, None)
-        for follower in self._followers:
-            follower.set()
+        self.wake_followers()
+        for watcher in self.commit_watchers:
+            try:
+                watcher(batches, took_s)
+            except Exception:  # as in `write_with`
+                logger.exception("a commit could not be told to %s", watcher)
+
+    async def write_with[T](self, work: Callable[[], T]) -> T:
+        """Have something done in the thread that writes.
+
+        Raises:
+            Unavailable: It failed; nothing of its transaction was written.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            done = await loop.run_in_executor(self._write_thread, work)
+        except BadRequest:  # who asked is told so; the store is well
+            raise
+        except Exception as error:  # the only writer must outlive any one batch
+            self._failed(error)
+            raise Unavailable(self.problem) from error
+        if self._refused is None:
+            # Else only records say that records can be written: a full disk has room for little.
+            self.problem = ""
+        return done
+
+    async def try_again(self) -> None:
+        """Write some of what could not be written; raises Unavailable where it still can't be.
+
+        They are stored once, whoever reports them again.
+        """
+        if self._refused is not None:
+            await self.write(self._refused.records, self._refused.stamp)
+        else:
+            await self.write_with(partial(commit, self.backend, []))
 
     def _failed(self, error: Exception) -> None:
-        is_expected = isinstance(error, sqlite3.Error)
-        text = f"the store can't be written: {error if is_expected else type(error).__name__}"
+        is_expected = isinstance(error, self.backend.errors)
+        reason = " ".join(str(error).split()) if is_expected else type(error).__name__
+        text = f"the store can't be written: {reason}"
         if text != self.problem:
             logger.error("%s", text, exc_info=None if is_expected else error)
         self.problem = text
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be written."""
+        return self._incoming.empty()
+
+    @property
+    def waiting_batches(self) -> int:
+        """How many batches wait for the commit that is under way."""
+        return self._incoming.qsize()
+
+    @property
+    def follower_count(self) -> int:
+        """How many follow what is committed."""
+        return len(self._followers)
+
+    def wake_followers(self) -> None:
+        """Have everybody who follows look again."""
+        for follower in self._followers:
+            follower.set()
 
     # Reading.
 
@@ -100,38 +190,85 @@ class RecordStore:
         self,
         chosen: Selection,
         *,
-        after: int | None,
-        newest_first: bool = False,
+        after: Place | None,
+        order: Order = _COMMITTED,
         limit: int = 0,
         bodies: bool = False,
-    ) -> AsyncIterator[list[pb.StoredRecord]]:
-        """Yield matching records page by page; a limit of 0 is none.
+    ) -> AsyncIterator[Page]:
+        """Yield matching records page by page, the last page too if it is empty.
+
+        Args:
+            chosen: Which records.
+            after: Where to begin; None: at the beginning of the order.
+            order: In which order.
+            limit: How many at most; 0: all.
+            bodies: Whether to read captured bodies too.
 
         Raises:
             Unavailable: The store can't be read.
         """
         left = limit or None
         while left is None or left > 0:
-            size = min(PAGE_RECORDS, left or PAGE_RECORDS)
-            statement = questions.page(
-                chosen, after=after, newest_first=newest_first, limit=size, bodies=bodies
+            page = await self.page(
+                chosen, after=after, order=order, most=left or PAGE_RECORDS, bodies=bodies
             )
-            page = await self._readers.ask(statement, partial(read_page, most_records=size))
-            if page.records:
-                yield page.records
-                after = position_of(page.records[-1].cursor)
+            yield page
+            after = page.last
             if page.is_last:
                 return
             left = None if left is None else left - len(page.records)
 
-    async def usage(self, chosen: Selection, dimensions: Sequence[int]) -> list[tuple[Value, ...]]:
-        """Sum up matching records by dimensions; raises Unavailable."""
-        return await self._readers.ask(questions.usage(chosen, dimensions), list)
+    async def page(
+        self, chosen: Selection, *, after: Place | None, order: Order, most: int, bodies: bool
+    ) -> Page:
+        """Read one page, which may hold less than asked and not be the last; raises Unavailable."""
+        most = min(most, PAGE_RECORDS)
+        asked = SCANNED_RECORDS if chosen.residual else most
+        statement = sql.page(
+            chosen,
+            self.backend.flavour,
+            order=order,
+            after=after,
+            limit=asked,
+            columns=(*RECORD_COLUMNS, BODIES_COLUMN if bodies else NO_BODIES_COLUMN),
+        )
+        read = partial(
+            read_page, chosen=chosen, asked=asked, most_records=most, ordered=bool(order.column)
+        )
+        return await self.ask(statement, read)
+
+    async def usage(self, question: UsageQuestion) -> list[tuple[Keys, Totals]]:
+        """Sum up; each group with its keys and the start of its interval. Raises Unavailable."""
+        groups = Groups()
+        if question.chosen.residual:
+            await self.ask(_scan(self.backend, question), partial(groups.take_records, question))
+        else:
+            keys = len(question.columns) + 1
+            for piece in questions.pieces(question, self.backend.flavour):
+                await self.ask(piece.statement, groups.reader(piece.source, keys))
+        return groups.most_calls_first(question.limit)
 
     async def last_position(self) -> int:
-        """Return the position of the newest record; 0 if there is none."""
-        statement = Statement("select coalesce(max(position), 0) from records", ())
-        return await self._readers.ask(statement, _only_number)
+        """Return the position of the newest record; 0 if there is none. Raises Unavailable."""
+        statement = Statement("select coalesce(max(position), 0) from records")
+        return await self.ask(statement, _only_number)
+
+    async def ask[T](self, statement: Statement, read: ReadRows[T]) -> T:
+        """Run a statement and read its rows, both off the loop; cancelled, it stops soon.
+
+        Raises:
+            Unavailable: The store can't be read.
+        """
+        abandoned = threading.Event()
+        work = partial(self.backend.read, statement, read, abandoned)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
+        except asyncio.CancelledError:
+            abandoned.set()
+            raise
+        except self.backend.errors as error:
+            reason = " ".join(str(error).split())
+            raise Unavailable(f"the store can't be read: {reason}") from error
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[asyncio.Event]:
@@ -144,14 +281,35 @@ class RecordStore:
             self._followers.discard(woken)
 
     def close(self) -> None:
-        """Close the file; nothing may be under way."""
+        """Close the database; nothing may be under way."""
         self._write_thread.shutdown(wait=True)
-        self._readers.close()
-        self._writer.close()
+        self._read_threads.shutdown(wait=True)
+        self.backend.close()
+
+
+def _scan(backend: Backend, question: UsageQuestion) -> Statement:
+    written = sql.where(question.chosen, backend.flavour)
+    columns = ", ".join((*RECORD_COLUMNS, NO_BODIES_COLUMN))
+    text = f"select {columns} from records where {written.sql}"  # noqa: S608 - our own words
+    return Statement(text, tuple(written.parameters))
 
 
 def _only_number(rows: Iterable[Row]) -> int:
     return next(int(value or 0) for (value,) in rows)
+
+
+def _part_of(batches: Sequence[Batch]) -> Batch | None:
+    """Keep a part of what could not be written, to try with."""
+    first = next((batch for batch in batches if batch.records), None)
+    if first is None:
+        return None
+    kept, room = [], _TRIAL_BYTES
+    for record in first.records:
+        kept.append(record)
+        room -= record.ByteSize()
+        if room <= 0:
+            break
+    return Batch(first.stamp, kept)
 
 
 def _settle(waiting: list[tuple[Batch, asyncio.Future[None]]], failure: Unavailable | None) -> None:
@@ -164,18 +322,15 @@ def _settle(waiting: list[tuple[Batch, asyncio.Future[None]]], failure: Unavaila
             done.set_exception(failure)
 
 
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[RecordStore]:
-    """Open the store and keep its writer running.
+def _wake_from_thread(loop: asyncio.AbstractEventLoop, store: RecordStore) -> None:
+    loop.call_soon_threadsafe(store.wake_followers)
 
-    Raises:
-        ConfigError: It can't be opened.
-    """
-    try:
-        store = RecordStore(path)
-    except sqlite3.Error as error:
-        what = f"{path} can't be opened: {error}"
-        raise ConfigError([Problem("REMORA_AGGREGATOR_DATA_DIR", what)]) from error
+
+@asynccontextmanager
+async def serving(backend: Backend) -> AsyncIterator[RecordStore]:
+    """Keep a store's writer running, and finally close its database."""
+    store = RecordStore(backend)
+    backend.listen(partial(_wake_from_thread, asyncio.get_running_loop(), store))
     tasks = TaskOwner("store")
     tasks.spawn(store.run(), name="writer")
     try:

@@ -1,1 +1,1 @@
-"""The room of tasks and budget leases; empty until the TaskService is built."""
+"""Tasks, and the budgets that pods draw on together. Pure, but for `memory_store`."""

@@ -1,1 +1,1 @@
-"""The room of the web page and the JSON API; empty until they are built."""
+"""What the aggregator answers over HTTP: records and sums as JSON, probes, metrics, sign-in."""

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import tempfile
 
 import grpc
@@ -95,9 +96,31 @@ async def test_two_sidecars_may_use_one_id_for_calls_of_their_own(stub, make_rec
         ({"cost": pb.Cost(total_usd="NaN")}, "decimal"),
         ({"cost": pb.Cost(total_usd="1e999999")}, "decimal"),
         ({"cost": pb.Cost(total_usd="0e-999999")}, "decimal"),
+        ({"cache": pb.CacheVerdict(saved_usd="NaN")}, "decimal"),
+        ({"attempts": [pb.Attempt(cost=pb.Cost(total_usd="much"))]}, "decimal"),
+        (
+            {"receipt": pb.Receipt(candidates=[pb.CandidateReceipt(est_cost_usd="Infinity")])},
+            "decimal",
+        ),
+        ({"receipt": pb.Receipt(budgets=[pb.BudgetReceipt(limit_usd="NaN")])}, "decimal"),
         ({"started_unix_nano": (1 << 64) - 1}, "started_unix_nano"),
+        ({"latency_s": math.inf}, "finite"),
+        ({"ttft_s": math.nan}, "finite"),
     ],
-    ids=["id", "words", "nan", "huge", "tiny", "time"],
+    ids=[
+        "id",
+        "words",
+        "nan",
+        "huge",
+        "tiny",
+        "saved",
+        "of an attempt",
+        "of a candidate",
+        "of a budget",
+        "time",
+        "endless",
+        "no number",
+    ],
 )
 async def test_an_unfit_record_is_refused_and_the_others_are_stored(
     stub, make_record, fields, reason
@@ -250,7 +273,7 @@ async def test_absurd_figures_of_one_record_do_not_end_usage(stub, make_record):
     absurd = pb.Usage(input_tokens=(1 << 63) - 1, output_tokens=-(1 << 63))
     await _report(stub, [make_record(1, usage=absurd), make_record(2, usage=absurd)])
     (row,) = (await stub.Usage(pb.UsageRequest())).rows
-    assert (row.calls, row.input_tokens, row.output_tokens) == (2, (1 << 63) - 1, 1 - (1 << 63))
+    assert (row.calls, row.input_tokens, row.output_tokens) == (2, 2 << 40, -(2 << 40))
 
 
 async def test_sums_keep_every_digit_of_money(stub, make_record):

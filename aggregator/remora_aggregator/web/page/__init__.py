@@ -1,0 +1,1 @@
+"""The web page: files that browsers load, and how they are served."""

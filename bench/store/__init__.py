@@ -1,0 +1,1 @@
+"""What the aggregator takes in and answers, and what that costs."""
