@@ -201,6 +201,8 @@ def with_every_tool(folder: Path) -> dict[str, str]:
     """An environment in which the script finds all it needs, and no trace of an outer make."""
     folder.mkdir(exist_ok=True)
     tools = ("git", "curl", "node", "nft", "ip", "ps", "setpriv", "openssl", "redis-server")
+    tools += ("pg_ctlcluster",)
+    tools += ("gnutls-cli", "go", "javac")
     for tool in tools:
         (folder / tool).touch(mode=0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
