@@ -32,7 +32,7 @@ from remora_operator.ca.authority import INTERCEPTION, SERVING, make_root, new_k
 from remora_operator.ca.rotation import Rotation, begin, steady, switch
 from remora_operator.ca.serving import ca_bundle, sign_serving
 from remora_operator.ca.trust_bundle import trust_bundle
-from remora_operator.delivery.api_server import ApiServer
+from remora_operator.cluster.api_server import ApiServer
 from remora_operator.delivery.certificate_service import CertificateService
 from remora_operator.delivery.token_review import AUDIENCE, TokenReviews
 from remora_proto.v1 import certificates_pb2_grpc, policy_pb2_grpc

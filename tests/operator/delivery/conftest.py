@@ -4,7 +4,7 @@ import pytest
 
 from remora.testing.clock import ManualClock
 from remora.testing.kubernetes_api import KubernetesApi
-from remora_operator.delivery.api_server import ApiServer
+from remora_operator.cluster.api_server import ApiServer
 from remora_operator.delivery.token_review import AUDIENCE, TokenReviews
 
 TOKEN = "token-of-the-agent"

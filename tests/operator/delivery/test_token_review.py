@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from remora.errors import BadRequest, Unavailable
 from remora.testing.kubernetes_api import KubernetesApi
 from remora.testing.kubernetes_tokens import KnownToken
-from remora_operator.delivery.api_server import ApiServer
+from remora_operator.cluster.api_server import ApiServer
 from remora_operator.delivery.pod_identity import PodIdentity
 from remora_operator.delivery.token_review import AUDIENCE, KNOWN_S, TokenReviews, bearer_token
 

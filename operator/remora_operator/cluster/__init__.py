@@ -1,0 +1,1 @@
+"""What stands in the cluster: read from its API server, watched, and written back."""
