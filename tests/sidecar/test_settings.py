@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings
 from remora.client.settings import ClientSettings
 from remora.errors import ConfigError
 from remora_aggregator.settings import AggregatorSettings
+from remora_operator.settings import OperatorSettings
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.netinit.settings import NetworkSettings
 from remora_sidecar.settings import (
@@ -24,6 +25,7 @@ TABLES: dict[str, type[BaseSettings]] = {
     "The sidecar": SidecarSettings,
     "Redirect rules": NetworkSettings,
     "The aggregator": AggregatorSettings,
+    "The operator": OperatorSettings,
     "Programs that ask an aggregator": ClientSettings,
 }
 
