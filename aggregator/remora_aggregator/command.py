@@ -12,6 +12,7 @@ import click
 
 from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
+from remora.logs import configure_logs
 from remora_aggregator.admin_command import audit, purge
 from remora_aggregator.copies_command import backup, check, restore
 
@@ -38,7 +39,9 @@ def command(context: click.Context, *, ready_json: bool) -> None:
 
     switch_off_core_dumps()
     try:
-        asyncio.run(_serve(read_settings(), ready_json))
+        settings = read_settings()
+        configure_logs(settings.log_level)
+        asyncio.run(_serve(settings, ready_json))
     except ConfigError as error:
         _fail("remora aggregator can't start", error)
 

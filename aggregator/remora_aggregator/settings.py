@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -250,6 +250,9 @@ class AggregatorSettings(BaseSettings):
         description=(
             "How long a task has to be paused so until it counts as completed; `none`: never."
         ),
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
     )
     drain_s: float = Field(
         default=3.0, ge=0, le=600, description="Seconds that streams get when told to stop."

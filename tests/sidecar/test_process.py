@@ -22,7 +22,7 @@ SECRET = "sk-nobody-may-ever-read-this"
 # What someone who debugs would do: every logger speaks, whatever it is.
 LOUD = """
 import logging
-from remora_sidecar import logs
+from remora import logs
 configure = logs.configure_logs
 def loud(level):
     configure("debug")

@@ -12,6 +12,7 @@ import click
 
 from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
+from remora.logs import configure_logs
 from remora.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ def command(ready_json: bool) -> None:
     import_parts()
     import uvloop
 
-    from remora_sidecar.logs import configure_logs
     from remora_sidecar.settings import read_settings
 
     switch_off_core_dumps()
@@ -53,7 +53,6 @@ def import_parts() -> None:
         import uvloop  # noqa: F401
 
         import remora_sidecar.assembly
-        import remora_sidecar.logs
         import remora_sidecar.settings  # noqa: F401
     finally:
         gc.enable()

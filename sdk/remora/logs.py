@@ -1,12 +1,12 @@
-"""What the sidecar writes to stderr: its own words, and of libraries only that they failed.
+"""What a part writes to stderr: its own words, and of libraries only that they failed.
 
-Library loggers quote what agents and providers sent; none of that may reach a log.
+Library loggers quote what agents, providers and clusters sent; none of that may reach a log.
 """
 
 import logging
 import sys
 
-_OWN = ("remora", "remora_sidecar")
+_OWN = ("remora", "remora_sidecar", "remora_aggregator", "remora_operator")
 
 
 class _Discreet(logging.Filter):
