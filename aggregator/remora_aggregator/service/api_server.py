@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from remora.cluster_tls import cluster_context
 from remora.errors import ConfigError, Problem, Unavailable
 
 _PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -104,7 +105,7 @@ async def connected(
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return cluster_context(ca_file)
     except OSError as error:
         why = getattr(error, "reason", None) or error.strerror
         what = f"{ca_file} can't be used: {why}"

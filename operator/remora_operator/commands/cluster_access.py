@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from remora.cluster_tls import cluster_context
 from remora.errors import ConfigError, Problem
 from remora_operator.cluster.api_server import ApiServer
 from remora_operator.settings import ACCOUNT_FOLDER, KubectlSettings
@@ -108,7 +109,7 @@ def _token_of(configuration: "Configuration") -> Callable[[], str] | None:
 
 def _tls(configuration: "Configuration") -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        context = cluster_context(configuration.ssl_ca_cert)
         if configuration.cert_file:
             context.load_cert_chain(configuration.cert_file, configuration.key_file)
     except (OSError, ValueError) as error:
