@@ -1,5 +1,5 @@
 # One image for every part of Remora; what it runs is the command given to it:
-# `sidecar`, `aggregator`, `netinit`, `records` ...
+# `sidecar`, `netinit`, `operator`, `aggregator`, `records` ...
 #
 # The base needs Python >= 3.12 with venv and pip, and Debian's apt.
 ARG BASE_IMAGE=python:3.13-slim
@@ -22,8 +22,16 @@ RUN /opt/build/bin/pip --python /opt/remora/bin/python3 install \
     && /opt/build/bin/pip --python /opt/remora/bin/python3 uninstall --yes pip
 
 FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="remora" \
+      org.opencontainers.image.description="Sidecar, netinit, operator and aggregator of Remora" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+# The file capability is for a netinit that is not root. It gives a container nothing that it was
+# not given: without NET_ADMIN among a container's capabilities nft does not even start.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends nftables \
+    && apt-get install --yes --no-install-recommends nftables libcap2-bin \
+    && setcap cap_net_admin+eip /usr/sbin/nft \
+    && apt-get purge --yes --auto-remove libcap2-bin \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 # Redirect rules tell the sidecar from agents by this uid. Volumes take the owner of the folder
 # that they are first mounted over, so that no part needs root to write there.

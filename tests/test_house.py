@@ -35,7 +35,16 @@ ROOMS = {
         "workflows",
     ],
     "remora_aggregator": ["service", "signals", "store", "tasks", "web"],
-    "remora_operator": ["ca", "delivery", "inject", "policies", "webhook"],
+    "remora_operator": [
+        "ca",
+        "cluster",
+        "custody",
+        "delivery",
+        "diagnosis",
+        "inject",
+        "policies",
+        "webhook",
+    ],
 }
 GROUPS = ["remora.commands", "console_scripts"]
 FILE_LINES = 500

@@ -73,6 +73,13 @@ class OperatorSettings(BaseSettings):
             "itself, or cert-manager."
         ),
     )
+    interception_ca: Literal["selfManaged", "brought"] = Field(
+        default="selfManaged",
+        description=(
+            "Who makes the Secret `remora-ca`, whose root agents trust: the operator once, or you "
+            "(or cert-manager) before it starts."
+        ),
+    )
     kubernetes_api: Annotated[str, AfterValidator(_api_url)] = Field(
         default="https://kubernetes.default.svc", description="URL of the API server."
     )
@@ -86,6 +93,15 @@ class OperatorSettings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
+    )
+    linger_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description=(
+            "Seconds that a replica that was told to stop goes on answering, until the cluster "
+            "sends reviews elsewhere."
+        ),
     )
     drain_s: float = Field(
         default=10.0, ge=0, le=600, description="Seconds that what is under way gets at the end."

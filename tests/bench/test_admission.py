@@ -1,7 +1,7 @@
 import json
 import time
 
-from bench.admission import measured, recorded_bodies
+from bench.admission import measured, recorded_bodies, served
 from tests.operator.pods import corpus_folder, pod, recorded_reviews
 
 
@@ -19,3 +19,14 @@ def test_answers_take_time():
 def test_every_recorded_review_is_answered(tmp_path):
     folder = corpus_folder() or tmp_path
     assert len(recorded_bodies(folder)) == len(recorded_reviews())
+
+
+def test_the_server_answers_over_every_connection():
+    request = {"uid": "u", "operation": "CREATE", "object": pod(), "namespace": "n"}
+    request["resource"] = {"group": "", "resource": "pods"}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+    result = served([json.dumps(review).encode()] * 4, 3, connections=2)
+
+    assert result.spread.count == 12
+    assert 0 < result.spread.median_ms <= result.spread.longest_ms

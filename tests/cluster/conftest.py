@@ -72,7 +72,7 @@ def installed(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield installation
     finally:
         # First the pods that hold sidecars, then what serves them.
-        Kubectl("default").run(
+        Kubectl().run(
             "delete", "namespace,llmproviders.remora.dev", "-l", "remora-suite=true",
             "--ignore-not-found", within_s=300,
         )  # fmt: skip

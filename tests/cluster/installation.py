@@ -49,7 +49,7 @@ class Installation:
 
     def remove(self) -> None:
         """Uninstall as docs/kubernetes.md says, and wait until nothing is left."""
-        self.system.run(
+        Kubectl().run(
             "delete", "-k", str(self._kustomization()), "--ignore-not-found", within_s=300
         )
 
@@ -72,7 +72,7 @@ class Installation:
         try:
             yield
         finally:
-            self.system.run("delete", "-k", str(folder), "--ignore-not-found", within_s=180)
+            Kubectl().run("delete", "-k", str(folder), "--ignore-not-found", within_s=180)
 
     def records(self, *arguments: str) -> list[dict[str, Any]]:
         """Ask for records, over gRPC, with the command line."""

@@ -20,9 +20,9 @@ class KubectlError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """Commands in one namespace."""
+    """Commands in one namespace; without one, in those that objects name."""
 
-    namespace: str
+    namespace: str = ""
 
     def run(self, *arguments: str, stdin: str | None = None, within_s: float = 120) -> str:
         """Run a command; returns what it printed.
@@ -40,8 +40,9 @@ class Kubectl:
         self, *arguments: str, stdin: str | None = None, within_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that may fail."""
+        where = ["-n", self.namespace] if self.namespace else []
         return subprocess.run(
-            ["kubectl", "-n", self.namespace, *arguments],
+            ["kubectl", *where, *arguments],
             input=stdin, capture_output=True, text=True, timeout=within_s, check=False,
         )  # fmt: skip
 
@@ -103,7 +104,7 @@ def until[T](ask: Callable[[], T], what: str, within_s: float = PATIENCE_S) -> T
 
 def applied_folder(folder: Path, *, within_s: float = 180) -> None:
     """Apply a kustomization."""
-    Kubectl("default").run("apply", "-k", str(folder), within_s=within_s)
+    Kubectl().run("apply", "-k", str(folder), within_s=within_s)
 
 
 def _list(objects: Sequence[Json]) -> str:

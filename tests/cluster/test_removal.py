@@ -13,7 +13,7 @@ def test_after_an_uninstall_pods_start_without_a_sidecar(installed, team, image)
         team.apply(objects.pod("agent", objects.pod_spec(objects.idle(image))))
         team.wait_ready("agent")
         assert "initContainers" not in team.get("pod", "agent")["spec"]
-        left = Kubectl("default").run(
+        left = Kubectl().run(
             "get",
             "mutatingwebhookconfigurations,validatingadmissionpolicies,"
             "validatingadmissionpolicybindings,customresourcedefinitions,clusterroles",

@@ -29,13 +29,15 @@ _MAX_LINKS = 4
 _RSA_BITS = 2048
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _WEAK = (hashes.MD5, hashes.SHA1)
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+"""What reading a certificate or a key raises where it is none, or is none that is known."""
+
 NOT_SIGNED = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm)
 """What verifying a signature raises where it is not there, or is none that is known."""
 
@@ -100,7 +102,7 @@ def _certificates(
         what = f"is larger than {_MAX_PEM_BYTES} bytes"
     try:
         found = [] if what else _read(pem)
-    except _UNREADABLE:
+    except UNREADABLE:
         found, what = [], "holds no certificate in PEM form that can be read"
     if len(found) > 1 + _MAX_LINKS:
         what = f"holds {len(found)} certificates; a CA and at most {_MAX_LINKS} above it can stand"

@@ -39,7 +39,12 @@ def secret_data(rotation: Rotation) -> dict[str, bytes]:
 
 
 def read_rotation(
-    data: Mapping[str, bytes], now: datetime, kind: Kind, *, where: str = "Secret"
+    data: Mapping[str, bytes],
+    now: datetime,
+    kind: Kind,
+    *,
+    where: str = "Secret",
+    is_new: bool = True,
 ) -> Rotation:
     """Read what `secret_data` wrote, or a CA that somebody else put there.
 
@@ -51,12 +56,14 @@ def read_rotation(
         now: UTC.
         kind: What the CA is for.
         where: How the Secret is called in problems.
+        is_new: Whether what somebody else put there is trusted only now, and must be valid.
 
     Raises:
         ConfigError: It can't be used; never with a key's bytes.
     """
     if STATE not in data:
-        return steady(read_authority(data, now, kind, where=where), kind, now)
+        valid_at = now if is_new else None
+        return steady(read_authority(data, valid_at, kind, where=where), kind, now)
     old = read_authority(data, None, kind, where=where)
     phase, since = _state(data[STATE], where)
     if phase is Phase.STEADY:

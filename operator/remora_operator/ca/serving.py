@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from remora.errors import Unavailable
+from remora_operator.ca.authority import Authority
 from remora_operator.ca.certificates import (
     CLOCK_SKEW,
     Draft,
@@ -90,13 +91,15 @@ def sign_serving(
         random_bytes: For the serial number.
 
     Raises:
-        Unavailable: The CA has expired.
+        Unavailable: The CA has expired, or is not valid for a long time yet.
     """
     signer = rotation.signer
     end = min(now + SERVING_LIFE, signer.end)
     if end <= now:
         raise Unavailable(f"the serving CA expired at {signer.end:%Y-%m-%d %H:%M} UTC")
     start = max(now - CLOCK_SKEW, signer.certificate.not_valid_before_utc)
+    if end <= start:
+        raise Unavailable(f"the serving CA is valid only from {start:%Y-%m-%d %H:%M} UTC")
     draft = Draft(subject(names[0][:_COMMON_NAME_MAX]), key.public_key(), start, end)
     made = issued_by(builder(draft, signer.certificate.subject, random_bytes), signer.certificate)
     made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -115,9 +118,10 @@ def needs_serving(
     """Tell whether a server needs a new certificate.
 
     It does where it has none, at two thirds of the life, for a name that is not in it, and where
-    its issuer is no root that anybody is told to trust any more.
+    its issuer is no root that anybody is told to trust any more; also where it is not valid yet,
+    since whoever made it had a clock far ahead.
     """
-    if served is None or is_two_thirds_over(served, now):
+    if served is None or _is_out_of_time(served, rotation.signer, now):
         return True
     try:
         held = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -125,6 +129,14 @@ def needs_serving(
         return True
     issuers = {root.subject for root in rotation.roots} | {rotation.signer.certificate.subject}
     return served.issuer not in issuers or not set(map(_general, names)) <= set(held)
+
+
+def _is_out_of_time(served: x509.Certificate, signer: Authority, now: datetime) -> bool:
+    """Tell whether a new certificate is due, and would be of use: the CA itself may end soon."""
+    if now < served.not_valid_before_utc:
+        return now >= signer.certificate.not_valid_before_utc
+    lasts_longer = min(now + SERVING_LIFE, signer.end) > served.not_valid_after_utc
+    return is_two_thirds_over(served, now) and lasts_longer
 
 
 def ca_bundle(rotation: Rotation) -> bytes:

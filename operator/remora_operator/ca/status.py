@@ -68,7 +68,7 @@ def authority_status(
         agents_started: When each injected pod that still runs was started.
     """
     signer = rotation.signer
-    notes = (_end_note(signer.end, now), _NEXT[rotation.phase], *remarks(signer, rotation.kind))
+    notes = (end_note(rotation, now), _NEXT[rotation.phase], *remarks(signer, rotation.kind))
     return AuthorityStatus(
         phase=rotation.phase,
         since=rotation.since,
@@ -85,9 +85,15 @@ def _root(root: x509.Certificate, *, signs: bool) -> RootStatus:
     )
 
 
-def _end_note(end: datetime, now: datetime) -> str:
+def end_note(rotation: Rotation, now: datetime) -> str:
+    """Say that a CA has ended, or does so soon; empty where it is good for long."""
+    end = rotation.signer.end
     if now >= end:
-        return f"expired at {end:%Y-%m-%d %H:%M} UTC: no sidecar gets a certificate any more"
+        who = "sidecar" if rotation.kind.below else "server of ours"
+        return (
+            f"expired at {end:%Y-%m-%d %H:%M} UTC: no {who} gets a certificate any more; "
+            "`remora ca replace` makes another, and what is injected has to be restarted"
+        )
     if end - now < _WARN_BEFORE_END:
         return f"ends at {end:%Y-%m-%d %H:%M} UTC: rotate it before"
     return ""

@@ -61,10 +61,10 @@ def trust_bundle(
     Raises:
         ConfigError: Public roots are none, or all of it is more than a ConfigMap takes.
     """
-    public = _parsed(public_pem)
+    public = parsed_roots(public_pem)
     if not public:
         raise ConfigError([Problem("public roots", "hold no certificate in PEM form")])
-    extra = {name: _parsed(pem) for name, pem in sorted(extra_pem.items())}
+    extra = {name: parsed_roots(pem) for name, pem in sorted(extra_pem.items())}
     notes = [*_notes(extra, now)]
     every = [*public, *(root for parsed in extra.values() for root in parsed), *roots]
     ours, whole = _valid(roots, now), _valid(every, now)
@@ -80,6 +80,13 @@ def roots_version(roots: Iterable[x509.Certificate]) -> str:
     for root in roots:
         digest.update(root.public_bytes(Encoding.DER))
     return digest.hexdigest()
+
+
+def parsed_roots(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a PEM file, passing over all that is none."""
+    with _lenient():
+        parsed = (_certificate(block) for block in _PEM.findall(pem))
+        return tuple(certificate for certificate in parsed if certificate is not None)
 
 
 def _valid(roots: Iterable[x509.Certificate], now: datetime) -> tuple[x509.Certificate, ...]:
@@ -101,12 +108,6 @@ def _check_size(texts: Mapping[str, str], binaries: Mapping[str, bytes]) -> None
     if size > MAX_CONFIG_MAP_BYTES:
         what = f"the trust files have {size} bytes, a ConfigMap takes {MAX_CONFIG_MAP_BYTES}"
         raise ConfigError([Problem("extraBundles", f"{what}: name fewer roots")])
-
-
-def _parsed(pem: bytes) -> tuple[x509.Certificate, ...]:
-    with _lenient():
-        parsed = (_certificate(block) for block in _PEM.findall(pem))
-        return tuple(certificate for certificate in parsed if certificate is not None)
 
 
 def _certificate(block: bytes) -> x509.Certificate | None:

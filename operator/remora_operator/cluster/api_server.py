@@ -1,26 +1,30 @@
-"""The Kubernetes API server over plain HTTP: all that the operator reads once and writes.
+"""The Kubernetes API server over plain HTTP: all that the operator reads, watches and writes.
 
-Watching is the controller framework's. Paths, kinds, patches and status codes are those of
-https://kubernetes.io/docs/reference/using-api/api-concepts/.
+Paths, kinds, patches and status codes are those of
+https://kubernetes.io/docs/reference/using-api/api-concepts/. What keeps a watch up stands in
+`remora_operator.cluster.reflector`.
 """
 
 import asyncio
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
+import orjson
 
+from remora.cluster_tls import cluster_context
 from remora.errors import Unavailable
-
-type Json = Mapping[str, Any]
+from remora_operator.cluster.objects import Json as Json
 
 _TIMEOUT_S = 5.0
+_JSON = "application/json"
 _MERGE = "application/merge-patch+json"
 _MAX_REFUSAL_BYTES = 64 * 1024
 
@@ -128,6 +132,49 @@ class ApiServer:
         """
         return await self._found("DELETE", path) is not None
 
+    async def listed(
+        self, path: str, query: Mapping[str, str], *, accept: str = _JSON, timeout_s: float
+    ) -> Json:
+        """Read a page of a collection.
+
+        Args:
+            path: Of the collection.
+            query: Selectors, ``limit`` and ``continue``.
+            accept: The form in which objects are wanted.
+            timeout_s: For the whole page.
+
+        Raises:
+            Refused: The server does not give it; 410 where ``continue`` is too old.
+            Unavailable: The server can't be reached, or what it gives is no list.
+        """
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        async with self._answer("GET", path, query=query, accept=accept, timeout=timeout) as answer:
+            body = await answer.read()
+        try:
+            return _mapping(orjson.loads(body), path)
+        except ValueError:
+            raise Unavailable(f"the API server's answer to {path} is no JSON") from None
+
+    @asynccontextmanager
+    async def streamed(
+        self, path: str, query: Mapping[str, str], *, accept: str = _JSON, idle_s: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open an answer that has no end of its own, such as a watch; gives it piece by piece.
+
+        Args:
+            path: Of the collection.
+            query: ``watch``, and what else it takes.
+            accept: The form in which objects are wanted.
+            idle_s: How long the server may take to begin, and then to send anything more.
+
+        Raises:
+            Refused: The server does not give it.
+            Unavailable: The server can't be reached any more.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=idle_s, sock_read=idle_s)
+        async with self._answer("GET", path, query=query, accept=accept, timeout=timeout) as answer:
+            yield answer.content.iter_any()
+
     async def _found(self, method: str, path: str, body: Json | None = None) -> Json | None:
         try:
             return await self._call(method, path, body)
@@ -137,24 +184,45 @@ class ApiServer:
             raise
 
     async def _call(self, method: str, path: str, body: Json | None) -> Json:
+        async with self._answer(method, path, body=body, timeout=self._timeout) as answer:
+            try:
+                return _mapping(await answer.json(content_type=None), path)
+            except ValueError:
+                raise Unavailable(f"the API server's answer to {path} is no JSON") from None
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the session keeps it
+        body: Json | None = None,
+        query: Mapping[str, str] | None = None,
+        accept: str = _JSON,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise Unavailable("the API server is not spoken to any more")
-        headers = await self._headers()
+        headers = {**await self._headers(), "Accept": accept}
         if method == "PATCH":
             headers["Content-Type"] = _MERGE
         try:
             async with self._session.request(
-                method, self._url + path, json=body, headers=headers, allow_redirects=False
+                method,
+                self._url + path,
+                params=query,
+                json=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=timeout,
             ) as answer:
                 if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
                     said = await answer.content.read(_MAX_REFUSAL_BYTES)
                     raise Refused(answer.status, _refusal(method, path, answer.status, said))
-                return _mapping(await answer.json(content_type=None), path)
+                yield answer
         except (aiohttp.ClientError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             raise Unavailable(f"the API server can't be asked: {why}") from error
-        except ValueError:
-            raise Unavailable(f"the API server's answer to {path} is no JSON") from None
 
     async def _headers(self) -> dict[str, str]:
         if self._token is None:
@@ -172,7 +240,7 @@ def _content(token_file: Path) -> str:
 
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return cluster_context(ca_file)
     except OSError as error:
         raise Unavailable(f"{ca_file} can't be used: {error.strerror}") from error
 

@@ -120,6 +120,10 @@ class PolicyService(pb_grpc.PolicyServiceServicer):
         """Uids of the pods whose sidecars are served here."""
         return frozenset(self._streams)
 
+    def is_connected(self, uid: str) -> bool:
+        """Tell whether a pod's sidecar is served here."""
+        return uid in self._streams
+
     def changed(self, uids: Iterable[str]) -> None:
         """Have what has changed sent; only these pods are looked at.
 

@@ -14,6 +14,7 @@ from remora_operator.inject.layout import (
     INJECT_LABEL,
     INJECTION_LABEL,
     OWN_PORTS,
+    POLICY_REFUSED_ANNOTATION,
     POLICY_VERSION_ANNOTATION,
     PREFIX,
     STATUS_ANNOTATION,
@@ -77,7 +78,7 @@ READ: Mapping[str, Callable[[str], Any]] = {
 }
 """The annotations that are read, without their prefix; docs/injection.md has them in a table."""
 
-WRITTEN = frozenset({STATUS_ANNOTATION, POLICY_VERSION_ANNOTATION})
+WRITTEN = frozenset({STATUS_ANNOTATION, POLICY_VERSION_ANNOTATION, POLICY_REFUSED_ANNOTATION})
 """The annotations that the operator writes; what they say is never believed."""
 
 

@@ -20,6 +20,7 @@ INJECTION_LABEL = "remora.dev/injection"
 
 STATUS_ANNOTATION = "remora.dev/status"
 POLICY_VERSION_ANNOTATION = "remora.dev/policy-version"
+POLICY_REFUSED_ANNOTATION = "remora.dev/policy-refused"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from remora_operator.inject import PolicyNeeds
 from remora_operator.inject.config import SecretKey
 from remora_operator.inject.layout import ALWAYS_REDIRECTED
+from remora_operator.policies.answers import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class PodFacts:
         name: Its name.
         labels: Select its policy.
         reported_version: What the replica that serves it wrote on it as the version in force.
+        reported_refusal: What that one wrote on it as refused; None: nothing.
         provided: What its spec gives; None: not known, so that nothing is said about it.
     """
 
@@ -46,4 +48,5 @@ class PodFacts:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     reported_version: str = ""
+    reported_refusal: Refusal | None = None
     provided: Provided | None = None

@@ -1,8 +1,9 @@
 """The status of every policy object, from what is in force and what sidecars said. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import nsmallest
 
 from remora.errors import Problem
 from remora.policy import LLMProvider
@@ -61,22 +62,19 @@ class ObjectStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Served:
-    """One pod that an object concerns."""
+    """One pod that an object concerns.
+
+    Attributes:
+        pod: The pod.
+        policy: What it should have.
+        is_current: Whether it has the newest document in force.
+        refusal: Why it has not, said here or to the replica that serves it; None: nobody said.
+    """
 
     pod: PodFacts
     policy: PodPolicy
-    answer: Answer
-
-    @property
-    def is_current(self) -> bool:
-        version = self.policy.version
-        return version in (self.answer.applied, self.pod.reported_version)
-
-    @property
-    def refusal(self) -> Refusal | None:
-        refusal = self.answer.refusal
-        is_of_now = refusal is not None and refusal.version == self.policy.version
-        return refusal if is_of_now and not self.is_current else None
+    is_current: bool
+    refusal: Refusal | None
 
     def __str__(self) -> str:
         return f"{self.pod.namespace}/{self.pod.name}"
@@ -96,26 +94,55 @@ def statuses(
         before: The conditions that objects have now.
         now: An aware time; of conditions that have changed.
     """
-    concerned: dict[ObjectKey, list[_Served]] = {}
+    return dict(each_status(shelf, answer_of, before, now))
+
+
+def each_status(
+    shelf: PolicyShelf,
+    answer_of: Callable[[str], Answer],
+    before: Mapping[ObjectKey, Sequence[Condition]],
+    now: datetime,
+) -> Iterator[tuple[ObjectKey, ObjectStatus]]:
+    """Work out the statuses one by one, of what stood on the shelf at the beginning.
+
+    Args and meaning are those of `statuses`; whoever has thousands of pods lets others have
+    their turn in between.
+    """
+    alike: dict[int, list[_Served]] = {}  # many pods share one policy
     for served in _served(shelf, answer_of):
-        for key in _concerning(served.policy, shelf):
-            concerned.setdefault(key, []).append(served)
-    return {
-        one.key: _status(one, concerned.get(one.key, ()), before.get(one.key, ()), now)
-        for one in shelf.standings()
-    }
+        alike.setdefault(id(served.policy), []).append(served)
+    concerned: dict[ObjectKey, list[_Served]] = {}
+    floors = shelf.floors()
+    for pods in alike.values():
+        for key in _concerning(pods[0].policy, floors):
+            concerned.setdefault(key, []).extend(pods)
+    for one in list(shelf.standings()):
+        yield one.key, _status(one, concerned.get(one.key, ()), before.get(one.key, ()), now)
 
 
 def _served(shelf: PolicyShelf, answer_of: Callable[[str], Answer]) -> list[_Served]:
     found = ((pod, shelf.policy_of(pod.uid)) for pod in shelf.pods())
-    return [_Served(p, has, answer_of(p.uid)) for p, has in found if isinstance(has, PodPolicy)]
+    return [
+        _serving(pod, policy, answer_of(pod.uid))
+        for pod, policy in found
+        if isinstance(policy, PodPolicy)
+    ]
 
 
-def _concerning(policy: PodPolicy, shelf: PolicyShelf) -> set[ObjectKey]:
+def _serving(pod: PodFacts, policy: PodPolicy, answer: Answer) -> _Served:
+    version = policy.version
+    if version in (answer.applied, pod.reported_version):
+        return _Served(pod, policy, is_current=True, refusal=None)
+    said = (answer.refusal, pod.reported_refusal)
+    refusal = next((r for r in said if r is not None and r.version == version), None)
+    return _Served(pod, policy, is_current=False, refusal=refusal)
+
+
+def _concerning(policy: PodPolicy, floors: frozenset[ObjectKey]) -> set[ObjectKey]:
     """Return the objects that a pod's document is made of, and those that it was tied with."""
     own = {policy.source} if policy.source is not None else set()
     providers = {ObjectKey("LLMProvider", "", p.metadata.name) for p in policy.effective.providers}
-    return {*own, *policy.tied, *providers, *shelf.floors()}
+    return {*own, *policy.tied, *providers, *floors}
 
 
 def _status(
@@ -182,7 +209,8 @@ def _enforced(one: Standing, served: Sequence[_Served]) -> Condition:
 
 
 def _withheld(one: Standing, served: Sequence[_Served]) -> str:
-    own = (pod.policy for pod in served if pod.policy.source == one.key)
+    policies = {id(pod.policy): pod.policy for pod in served}.values()
+    own = (policy for policy in policies if policy.source == one.key)
     found = dict.fromkeys(str(key) for policy in own for key in policy.withheld)
     return "; ".join(list(found)[:_SHOWN])
 
@@ -204,8 +232,15 @@ def _conflicted(one: Standing, concerned: Sequence[_Served]) -> Condition:
 
 
 def _restart_required(one: Standing, served: Sequence[_Served]) -> Condition:
-    lacking = {str(pod): _lacks(one, pod) for pod in served}
-    lacking = {pod: lacks for pod, lacks in lacking.items() if lacks}
+    lacks_of: dict[tuple[int, int], tuple[str, ...]] = {}  # many pods share both
+    lacking: dict[str, tuple[str, ...]] = {}
+    for pod in served:
+        both = id(pod.pod.provided), id(pod.policy)
+        lacks = lacks_of.get(both)
+        if lacks is None:
+            lacks = lacks_of[both] = _lacks(one, pod)
+        if lacks:
+            lacking[str(pod)] = lacks
     if not lacking:
         text = "no pod lacks anything that only a new one would have"
         return _condition(one, "RestartRequired", "False", "UpToDate", text)
@@ -226,9 +261,9 @@ def _lacks(one: Standing, served: _Served) -> tuple[str, ...]:
 
 
 def _named(pods: Sequence[_Served]) -> str:
-    names = sorted(map(str, pods))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    names = nsmallest(_SHOWN, map(str, pods))
+    more = f" and {len(pods) - _SHOWN} more" if len(pods) > _SHOWN else ""
+    return ", ".join(names) + more
 
 
 def _last_error(served: Sequence[_Served]) -> LastError | None:

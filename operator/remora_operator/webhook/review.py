@@ -70,12 +70,14 @@ class Answer:
         decision: What became of the pod; None where the review was not about a new pod, or
             could not be read.
         subject: What it is about; None as above.
+        code: Why it could not be decided, as an HTTP status; None where it could.
         error: What went wrong in here, for the log; None if nothing did.
     """
 
     body: bytes
     decision: Decision | None = None
     subject: Subject | None = None
+    code: int | None = None
     error: Exception | None = None
 
 
@@ -114,10 +116,29 @@ def answer(
             return Answer(_review(uid, {"allowed": True}))
         return _decided(uid, request, namespace_of, config, chosen=chosen)
     except _Unreadable as unreadable:
-        return Answer(_review(uid, _denied(unreadable.code, str(unreadable))))
+        return _undecided(uid, unreadable.code, str(unreadable))
     except Exception as error:  # noqa: BLE001 - whatever it is, the API server gets an answer
         what = f"remora could not decide about this pod ({type(error).__name__})"
-        return Answer(_review(uid, _denied(_INTERNAL, what)), error=error)
+        return replace(_undecided(uid, _INTERNAL, what), error=error)
+
+
+def refusal(code: int, message: str, body: bytes = b"") -> Answer:
+    """Refuse what could not even be looked at, in an answer that the API server can read.
+
+    Args:
+        code: HTTP status that says what is wrong.
+        message: The same for people.
+        body: As far as it came; its uid is echoed if it can be read.
+    """
+    try:
+        uid = _text(_object(_parsed(body).get("request"), "request"), "uid")
+    except _Unreadable:
+        uid = ""
+    return _undecided(uid, code, message)
+
+
+def _undecided(uid: str, code: int, message: str) -> Answer:
+    return Answer(_review(uid, _denied(code, message)), code=code)
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:

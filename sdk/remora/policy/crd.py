@@ -43,8 +43,10 @@ _RESOURCES = {
     ),
 }
 
-CONDITIONS = ("Accepted", "Conflicted")
-"""Types of the conditions that a status has; both are columns."""
+CONDITIONS = ("Accepted", "Enforced")
+"""Types of the conditions that are columns; `kubectl get -o wide` shows those of `_WIDE`, too."""
+
+_WIDE = ("Conflicted", "RestartRequired")
 
 _COLUMN_TYPES = {".spec.priority": "integer", ".spec.tls": "boolean"}
 
@@ -84,9 +86,12 @@ def _definition(kind: str, model: type[PolicyModel]) -> Schema:
 def _columns(resource: _Resource) -> Iterator[Schema]:
     for name, path in resource.columns.items():
         yield {"name": name, "type": _COLUMN_TYPES.get(path, "string"), "jsonPath": path}
-    for condition in CONDITIONS:
+    for condition in (*CONDITIONS, *_WIDE):
         path = f".status.conditions[?(@.type=='{condition}')].status"
-        yield {"name": condition, "type": "string", "jsonPath": path}
+        wide = {"priority": 1} if condition in _WIDE else {}
+        yield {"name": condition, "type": "string", **wide, "jsonPath": path}
+    for name, count in (("Pods", "selected"), ("Current", "current")):
+        yield {"name": name, "type": "integer", "jsonPath": f".status.pods.{count}"}
     yield {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
@@ -244,6 +249,33 @@ _STATUS: Schema = {
                 },
             },
         },
+        "pods": {
+            "type": "object",
+            "description": "The pods with a sidecar that it concerns.",
+            "properties": {
+                "selected": {
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                    "description": "How many there are.",
+                },
+                "current": {
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                    "description": "How many of them have the newest document in force.",
+                },
+            },
+        },
+        "lastError": {
+            "type": "object",
+            "description": "Why a pod refused the newest document; of several, the latest.",
+            "properties": {
+                "pod": {"type": "string", "maxLength": 320},
+                "fieldPath": {"type": "string", "maxLength": 1024},
+                "reason": {"type": "string", "maxLength": 1024},
+            },
+        },
     },
 }
-"""Conditions as Kubernetes' own resources have them."""
+"""Conditions as Kubernetes' own resources have them, and what `remora_operator.policies` adds."""

@@ -7,8 +7,8 @@ can be had on demand: errors, slowness, watches that end, and a past that is for
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from aiohttp import web
@@ -18,7 +18,6 @@ from remora.testing.kubernetes_objects import (
     ObjectStore,
     Refused,
     ResourcePath,
-    selected,
 )
 from remora.testing.kubernetes_tokens import KnownToken, token_review
 
@@ -26,6 +25,8 @@ _REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 _MERGES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
 _APPLY = "application/apply-patch+yaml"
 _MAX_BYTES = 3 * 1024 * 1024
+_METADATA = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class KubernetesApi:
@@ -37,9 +38,12 @@ class KubernetesApi:
         tokens: Whose each token is, for TokenReview and nothing else.
         callers: Tokens that requests must carry; none: anybody may ask.
         requests: Method and path of every request, in order.
+        asked: Of every list and watch its path with the query, in order.
         reviews: How many tokens were reviewed.
         delay_s: How long every request waits.
         fails_with: The status of every answer; None: it answers.
+        refuses: Decides for single requests: method and path in, a status out; None: it answers.
+        watches: How many watches stand.
     """
 
     def __init__(self) -> None:
@@ -49,8 +53,12 @@ class KubernetesApi:
         self.tokens: dict[str, KnownToken] = {}
         self.callers: set[str] = set()
         self.requests: list[tuple[str, str]] = []
+        self.asked: list[str] = []
         self.delay_s = 0.0
         self.fails_with: int | None = None
+        self.refuses: Callable[[str, str], int | None] = lambda _method, _path: None
+        self.watches = 0
+        self._bookmarks = 0
         self._moved = asyncio.Event()
         self._watches_end = asyncio.Event()
 
@@ -66,7 +74,13 @@ class KubernetesApi:
         """Listen on loopback, over TLS if a context is given."""
         app = web.Application(client_max_size=_MAX_BYTES)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=0.1,
+            handler_cancellation=True,  # a watch ends with its client
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
         bound = runner.addresses[0][1]
@@ -109,6 +123,11 @@ class KubernetesApi:
         self._watches_end = asyncio.Event()
         self._changed()
 
+    def send_bookmarks(self) -> None:
+        """Tell every watch that wants bookmarks how far it has come, as servers do now and then."""
+        self._bookmarks += 1
+        self._changed()
+
     def _changed(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
@@ -127,8 +146,9 @@ class KubernetesApi:
             return web.json_response(_status(unread), status=400)
 
     def _admit(self, request: web.Request) -> None:
-        if self.fails_with is not None:
-            raise Refused(self.fails_with, "InternalError", "as the test wants it")
+        status = self.fails_with or self.refuses(request.method, request.path)
+        if status is not None:
+            raise Refused(status, "InternalError", "as the test wants it")
         sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.callers and sent not in self.callers:
             raise Refused(401, "Unauthorized", "Unauthorized")
@@ -167,9 +187,24 @@ class KubernetesApi:
         return self.objects.patch(path, body)
 
     def _listed(self, request: web.Request, path: ResourcePath) -> Json:
-        items = selected(self.objects.list(path), *_selectors(request))
-        metadata = {"resourceVersion": str(self.objects.version)}
-        return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items}
+        self.asked.append(request.path_qs)
+        limit = int(request.query.get("limit") or 0)
+        version, _, after = request.query.get("continue", "").partition(":")
+        if version and int(version) < self.objects.forgotten:
+            raise Refused(410, "Expired", "the provided continue parameter is too old")
+        items, rest = self.objects.page(path, *_selectors(request), limit=limit, after=after)
+        version = version or str(self.objects.version)
+        more = {"continue": f"{version}:{rest}"} if rest else {}
+        metadata = {"resourceVersion": version, **more}
+        listed: Json = {"kind": "List", "apiVersion": "v1", "metadata": metadata}
+        if _METADATA_LIST in request.headers.get("Accept", ""):
+            return {
+                **listed,
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "items": [_metadata(one) for one in items],
+            }
+        return {**listed, "items": items}
 
     def _review(self, review: Json) -> Json:
         spec = review["spec"]
@@ -179,32 +214,60 @@ class KubernetesApi:
         }
 
     async def _watch(self, request: web.Request, path: ResourcePath) -> web.StreamResponse:
+        self.asked.append(request.path_qs)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        version = int(request.query.get("resourceVersion") or self.objects.version)
-        ends = self._watches_end
         await response.prepare(request)
+        self.watches += 1
         try:
             async with asyncio.timeout(float(request.query.get("timeoutSeconds", 3600))):
-                while True:
-                    moved = self._moved
-                    for change in self.objects.changes_after(path, version):
-                        version = change.version
-                        if selected([change.object], *_selectors(request)):
-                            await response.write(_line(change.type, change.object))
-                    if ends.is_set():
-                        break
-                    await moved.wait()
+                await self._tell(request, path, response)
         except TimeoutError:
             pass  # the watch is over, as was asked
         except Refused as refused:
             await response.write(_line("ERROR", _status(refused)))
-        await response.write_eof()
+        finally:
+            self.watches -= 1
+        with suppress(ConnectionError):  # the client has gone first
+            await response.write_eof()
         return response
+
+    async def _tell(
+        self, request: web.Request, path: ResourcePath, response: web.StreamResponse
+    ) -> None:
+        version = int(request.query.get("resourceVersion") or self.objects.version)
+        form = _metadata if _METADATA in request.headers.get("Accept", "") else _whole
+        ends, bookmarks = self._watches_end, self._bookmarks
+        while True:
+            moved = self._moved
+            for change in self.objects.changes_after(path, version):
+                version = change.version
+                if kind := change.seen_through(*_selectors(request)):
+                    await response.write(_line(kind, form(change.object)))
+            if bookmarks != self._bookmarks and request.query.get("allowWatchBookmarks"):
+                bookmarks, version = self._bookmarks, self.objects.version
+                await response.write(_bookmark(version))
+            if ends.is_set():
+                return
+            await moved.wait()
 
 
 def _selectors(request: web.Request) -> tuple[str, str]:
     return request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
+
+
+def _whole(one: Json) -> Json:
+    return one
+
+
+def _metadata(one: Json) -> Json:
+    """Return an object without spec, data and status, as clients may ask for it."""
+    head = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    return {**head, "metadata": one["metadata"]}
+
+
+def _bookmark(version: int) -> bytes:
+    return _line("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
 
 
 def _line(change: str, one: Json) -> bytes:

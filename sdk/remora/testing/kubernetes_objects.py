@@ -4,6 +4,7 @@ No schema, no admission, no defaults: what is put in comes out, with the metadat
 writes. Of the concepts, https://kubernetes.io/docs/reference/using-api/api-concepts/ is the source.
 """
 
+import builtins
 import copy
 import itertools
 import uuid
@@ -66,12 +67,35 @@ class ResourcePath:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a watch tells of: ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object after it."""
+    """What a watch tells of: ``ADDED``, ``MODIFIED`` or ``DELETED``, and the object after it.
+
+    Attributes:
+        version: The resource version that it made.
+        type: What a watch without selectors says of it.
+        path: Of the object.
+        object: The object after it; of one that was deleted, as it was at last.
+        before: The object before it; None: there was none.
+    """
 
     version: int
     type: str
     path: ResourcePath
     object: Json = field(repr=False)
+    before: Json | None = field(default=None, repr=False)
+
+    def seen_through(self, labels: str, fields: str) -> str:
+        """Return what a watch with these selectors says of it; nothing: it is not told."""
+        before = self.before is not None and bool(selected([self.before], labels, fields))
+        after = self.type != "DELETED" and bool(selected([self.object], labels, fields))
+        match before, after:
+            case True, False:
+                return "DELETED"
+            case False, True:
+                return "ADDED"
+            case True, True:
+                return "MODIFIED"
+            case _:
+                return ""
 
 
 class ObjectStore:
@@ -96,6 +120,11 @@ class ObjectStore:
         """The newest resource version."""
         return self._version
 
+    @property
+    def forgotten(self) -> int:
+        """What became of objects before this resource version is not known any more."""
+        return self._forgotten
+
     def get(self, path: ResourcePath) -> Json:
         """Return an object; raises Refused (404)."""
         try:
@@ -104,9 +133,35 @@ class ObjectStore:
             message = f'{path.kind.rpartition("/")[2]} "{path.name}" not found'
             raise Refused(404, "NotFound", message) from None
 
-    def list(self, path: ResourcePath) -> list[Json]:
-        """Return the objects of a collection, of one namespace or of all."""
-        return [copy.deepcopy(one) for key, one in self._objects.items() if is_in(path, key)]
+    def list(self, path: ResourcePath, labels: str = "", fields: str = "") -> list[Json]:
+        """Return the objects of a collection that selectors take, of one namespace or of all."""
+        return copy.deepcopy(self.page(path, labels, fields)[0])
+
+    def page(
+        self, path: ResourcePath, labels: str, fields: str, *, limit: int = 0, after: str = ""
+    ) -> tuple[builtins.list[Json], str]:
+        """Return objects of a collection in order of their keys; they are the kept ones.
+
+        Args:
+            path: Of the collection.
+            labels: A label selector.
+            fields: A field selector.
+            limit: How many at most; 0: all.
+            after: Where the page before ended.
+
+        Returns:
+            The objects, and where this page ends if there are more.
+        """
+        keys = sorted(
+            (f"{key.namespace}/{key.name}", key) for key in self._objects if is_in(path, key)
+        )
+        found: builtins.list[Json] = []
+        for index, (text, key) in enumerate(keys):
+            if text > after or not after:
+                found += selected([self._objects[key]], labels, fields)
+            if limit and len(found) == limit and index + 1 < len(keys):
+                return found, text
+        return found, ""
 
     def create(self, path: ResourcePath, body: Json) -> Json:
         """Add an object; its name stands in it, or is made of ``generateName``."""
@@ -137,13 +192,20 @@ class ObjectStore:
                 "the object has been modified; please apply your changes to the latest version"
             )
             raise Refused(409, "Conflict", message)
+        uid = new["metadata"].get("uid")
+        if uid not in (None, "", old["metadata"]["uid"]):
+            message = f"metadata.uid: Invalid value: {uid!r}: field is immutable"
+            raise Refused(422, "Invalid", message)
         if path.subresource == "status":
-            new = {**old, "status": new.get("status")}
+            new = {**old, "metadata": dict(old["metadata"]), "status": new.get("status")}
         for name in ("name", "namespace", "uid", "creationTimestamp", "generation"):
             if name in old["metadata"]:
                 new["metadata"][name] = old["metadata"][name]
         if old.get("spec") != new.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if new == old:
+            return old  # as a server does with what changes nothing
         return self._put(replace(path, subresource=""), new, "MODIFIED")
 
     def patch(self, path: ResourcePath, body: Json) -> Json:
@@ -153,8 +215,8 @@ class ObjectStore:
     def delete(self, path: ResourcePath) -> Json:
         """Take an object out, at once: nothing has finalizers or a grace period here."""
         gone = self.get(path)
-        del self._objects[path]
-        self._note("DELETED", path, gone)
+        before = self._objects.pop(path)
+        self._note("DELETED", path, gone, before)
         return gone
 
     def changes_after(self, path: ResourcePath, version: int) -> Iterator[Change]:
@@ -171,14 +233,16 @@ class ObjectStore:
         self._forgotten = self._version
 
     def _put(self, key: ResourcePath, made: Json, change: str) -> Json:
+        before = self._objects.get(key)
         self._objects[key] = made
-        self._note(change, key, made)
+        self._note(change, key, made, before)
         return copy.deepcopy(made)
 
-    def _note(self, change: str, key: ResourcePath, one: Json) -> None:
+    def _note(self, change: str, key: ResourcePath, one: Json, before: Json | None) -> None:
         self._version += 1
         one["metadata"]["resourceVersion"] = str(self._version)
-        self.changes.append(Change(self._version, change, key, copy.deepcopy(one)))
+        # What is kept is put in another's place, never changed: it need not be copied.
+        self.changes.append(Change(self._version, change, key, one, before))
         del self.changes[:-_KEPT_EVENTS]
         self.on_change()
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import gc
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +10,7 @@ import click
 from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
 from remora.logs import configure_logs
+from remora.stop import Stop
 from remora.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def _indented(error: ConfigError) -> str:
 async def _run(settings: "SidecarSettings", ready_json: bool) -> None:
     from remora_sidecar.assembly import running_sidecar
 
-    stop = _Stop()
+    stop = Stop()
     async with stop.heeded(), running_sidecar(settings) as sidecar:
         stop.ends_start = False
         gc.freeze()  # what is there by now stays: no collection has to go through it again
@@ -74,31 +72,6 @@ async def _run(settings: "SidecarSettings", ready_json: bool) -> None:
             await stop.told.wait()
         else:
             await _stopped_or_left(stop.told, sidecar, settings.linger_s)
-
-
-class _Stop:
-    """The signals that end a sidecar, also one that still waits for its first policy."""
-
-    def __init__(self) -> None:
-        self.told = asyncio.Event()
-        self.ends_start = True
-
-    @asynccontextmanager
-    async def heeded(self) -> AsyncIterator[None]:
-        starting = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._tell, starting)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not (self.told.is_set() and self.ends_start):
-                raise
-
-    def _tell(self, starting: "asyncio.Task[None] | None") -> None:
-        if self.ends_start and not self.told.is_set() and starting is not None:
-            starting.cancel()
-        self.told.set()
 
 
 async def _stopped_or_left(stop: asyncio.Event, sidecar: "Sidecar", linger_s: float) -> None:

@@ -74,6 +74,23 @@ def test_a_server_without_a_leaf_or_with_a_strangers_needs_one(rotation, make_au
     assert needs_serving(_served(stranger).certificate, NAMES, rotation, NOW)
 
 
+def test_a_leaf_from_a_clock_that_was_ahead_is_made_anew_once_its_ca_is_valid(rotation):
+    ahead = _served(rotation, NOW + 5 * DAY).certificate
+    assert needs_serving(ahead, NAMES, rotation, NOW)
+    # Where the CA itself is of such a clock, another leaf would be no better.
+    early = NOW - 5 * DAY
+    assert not needs_serving(_served(rotation, NOW).certificate, NAMES, rotation, early)
+    with pytest.raises(Unavailable, match="valid only from"):
+        _served(rotation, early - 40 * DAY)
+
+
+def test_a_leaf_that_ends_with_its_ca_is_not_made_again_and_again(serving_root):
+    rotation = steady(serving_root, SERVING, NOW)
+    last = _served(rotation, rotation.old.end - DAY).certificate
+    assert last.not_valid_after_utc == rotation.old.end
+    assert not needs_serving(last, NAMES, rotation, rotation.old.end - DAY / 100)
+
+
 def test_the_bundle_holds_old_and_new_while_there_are_two(rotation, overlapping):
     assert ca_bundle(rotation).count(b"BEGIN CERTIFICATE") == 1
     assert ca_bundle(overlapping).count(b"BEGIN CERTIFICATE") == 2

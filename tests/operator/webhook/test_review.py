@@ -1,6 +1,5 @@
 """The AdmissionReview protocol: whatever comes in, the API server can read what goes out."""
 
-import base64
 import copy
 import json
 
@@ -9,80 +8,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.pods import CONFIG, ENABLED, container, pod, recorded_reviews
+from tests.operator.webhook.reviews import UID, patch_of, review, well_formed
 
 from remora_operator.inject import Injection, InjectionConfig, Namespace, Refuse, Skip, inject
 from remora_operator.webhook.review import MAX_REVIEW_BYTES, answer
 
-UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
-PODS = {"group": "", "version": "v1", "resource": "pods"}
 
-
-def _review(given_pod=None, **request):
-    fields = {
-        "uid": UID,
-        "operation": "CREATE",
-        "resource": PODS,
-        "namespace": "team",
-        "object": pod() if given_pod is None else given_pod,
-    }
-    fields |= request
-    return {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {name: value for name, value in fields.items() if value is not ...},
-    }
-
-
-def _answered(review, namespace=ENABLED, config=CONFIG, **options):
-    body = review if isinstance(review, bytes) else json.dumps(review).encode()
+def _answered(given, namespace=ENABLED, config=CONFIG, **options):
+    body = given if isinstance(given, bytes) else json.dumps(given).encode()
     found = answer(body, lambda _: namespace, config, **options)
-    return found, _well_formed(found.body)
+    return found, well_formed(found.body)
 
 
-def _well_formed(body):
-    """The response, if the API server would take it."""
-    review = json.loads(body)
-    assert review.keys() == {"apiVersion", "kind", "response"}
-    assert (review["apiVersion"], review["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    response = review["response"]
-    assert isinstance(response["uid"], str)
-    assert isinstance(response["allowed"], bool)
-    assert ("patch" in response) == ("patchType" in response)
-    if not response["allowed"]:
-        assert response["status"]["message"]
-        assert response["status"]["code"] >= 400
-        assert "patch" not in response
-    assert sum(map(len, response.get("warnings", []))) <= 4096
-    assert all(len(warning) <= 256 for warning in response.get("warnings", []))
-    assert all(isinstance(v, str) for v in response.get("auditAnnotations", {}).values())
-    return response
-
-
-def _patch(response):
-    return json.loads(base64.b64decode(response["patch"]))
-
-
-def test_a_pod_gets_its_patch():
-    found, response = _answered(_review())
+def test_a_pod_gets_itspatch_of():
+    found, response = _answered(review())
 
     assert response["uid"] == UID
     assert response["allowed"]
     assert response["patchType"] == "JSONPatch"
     assert isinstance(found.decision, Injection)
-    assert _patch(response) == [o.as_json() for o in inject(pod(), ENABLED, CONFIG).operations]
+    assert patch_of(response) == [o.as_json() for o in inject(pod(), ENABLED, CONFIG).operations]
     assert response["auditAnnotations"] == {"mode": "transparent", "hash": found.decision.digest}
 
 
 def test_an_injected_pod_gets_none():
-    once = jsonpatch.JsonPatch(_patch(_answered(_review())[1])).apply(pod())
-    _, response = _answered(_review(once))
+    once = jsonpatch.JsonPatch(patch_of(_answered(review())[1])).apply(pod())
+    _, response = _answered(review(once))
     assert response["allowed"]
     assert "patch" not in response
 
 
 def test_a_refused_pod_hears_why():
     given_pod = pod(container(securityContext={"runAsUser": 1500}))
-    found, response = _answered(_review(given_pod))
+    found, response = _answered(review(given_pod))
 
     assert isinstance(found.decision, Refuse)
     assert response["status"]["code"] == 403
@@ -91,7 +49,7 @@ def test_a_refused_pod_hears_why():
 
 
 def test_a_skipped_pod_is_allowed_as_it_is():
-    found, response = _answered(_review(), Namespace("team"))
+    found, response = _answered(review(), Namespace("team"))
     assert isinstance(found.decision, Skip)
     assert response["allowed"]
     assert response["auditAnnotations"] == {"skipped": "NotSelected"}
@@ -109,7 +67,7 @@ def test_a_skipped_pod_is_allowed_as_it_is():
     ],
 )
 def test_labels_that_are_older_than_the_api_servers_unselect_nothing(namespace, chosen, injected):
-    found, response = _answered(_review(), namespace, chosen=chosen)
+    found, response = _answered(review(), namespace, chosen=chosen)
     assert response["allowed"]
     assert isinstance(found.decision, Injection) == injected
 
@@ -129,7 +87,7 @@ def test_labels_that_are_older_than_the_api_servers_unselect_nothing(namespace, 
     ],
 )
 def test_what_is_no_new_pod_passes(request_fields):
-    found, response = _answered(_review(**request_fields))
+    found, response = _answered(review(**request_fields))
     assert response == {"uid": UID, "allowed": True}
     assert found.decision is None
 
@@ -163,13 +121,13 @@ def test_garbage_is_denied(body, code):
     ],
 )
 def test_another_protocol_is_denied_and_its_uid_echoed(changed):
-    _, response = _answered({**_review(), **changed})
+    _, response = _answered({**review(), **changed})
     assert (response["uid"], response["allowed"]) == (UID, False)
 
 
 @pytest.mark.parametrize("given_object", [..., None, [], "pod", {}, {"spec": 1}])
 def test_a_new_pod_that_is_none_is_denied(given_object):
-    _, response = _answered(_review(object=given_object))
+    _, response = _answered(review(object=given_object))
     assert (response["uid"], response["allowed"]) == (UID, False)
 
 
@@ -177,9 +135,9 @@ def test_an_accident_in_here_denies_the_pod_and_is_told_to_the_caller():
     def broken(_):
         raise LookupError("the informer")
 
-    found = answer(json.dumps(_review()).encode(), broken, CONFIG)
+    found = answer(json.dumps(review()).encode(), broken, CONFIG)
 
-    response = _well_formed(found.body)
+    response = well_formed(found.body)
     assert (response["uid"], response["status"]["code"]) == (UID, 500)
     assert isinstance(found.error, LookupError)
     assert "informer" not in found.body.decode()
@@ -188,24 +146,24 @@ def test_an_accident_in_here_denies_the_pod_and_is_told_to_the_caller():
 def test_the_subject_is_known_for_events():
     owner = {"kind": "ReplicaSet", "name": "r", "controller": True}
     given_pod = pod(metadata={"name": None, "generateName": "r-", "ownerReferences": [owner]})
-    subject = _answered(_review(given_pod, dryRun=True))[0].subject
+    subject = _answered(review(given_pod, dryRun=True))[0].subject
 
     assert (subject.namespace, subject.name, subject.generate_name) == ("team", "", "r-")
     assert subject.owners == (owner,)
     assert subject.dry_run
-    assert not _answered(_review())[0].subject.dry_run
+    assert not _answered(review())[0].subject.dry_run
 
 
 def test_warnings_are_cut_where_the_api_server_would():
     names = {f"remora.dev/{i}{'x' * 50}": "y" for i in range(100)}
-    found, response = _answered(_review(pod(metadata={"annotations": names})))
+    found, response = _answered(review(pod(metadata={"annotations": names})))
     assert len(found.decision.warnings) == 100
     assert 10 < len(response["warnings"]) < 100
 
 
 def test_a_pod_of_three_megabytes_is_answered():
     large = pod(metadata={"annotations": {"x": "y" * 3_000_000}})
-    _, response = _answered(_review(large))
+    _, response = _answered(review(large))
     assert response["allowed"]
     assert len(response["patch"]) < 50_000
 
@@ -226,12 +184,12 @@ def test_no_bytes_make_it_raise(body):
                      ("request", "object", "metadata"), ("request", "object", "spec")]),
 )  # fmt: skip
 def test_no_junk_in_a_review_makes_it_raise(junk, place):
-    review = copy.deepcopy(_review())
-    target = review
+    given = copy.deepcopy(review())
+    target = given
     for step in place[:-1]:
         target = target[step]
     target[place[-1]] = junk
-    found, _ = _answered(review)
+    found, _ = _answered(given)
     assert found.error is None
 
 
