@@ -272,6 +272,15 @@ class SidecarSettings(BaseSettings):
     drain_s: float = Field(
         default=5.0, ge=0, le=600, description="Seconds that calls in flight get when told to stop."
     )
+    flush_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=600,
+        description=(
+            "Seconds that records get after that to be delivered. Default: as many as calls get, "
+            "at most 3; in a pod what is left of its grace period, at most 20."
+        ),
+    )
     linger_s: float | None = Field(
         default=None,
         ge=0,

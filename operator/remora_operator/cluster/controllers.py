@@ -146,7 +146,7 @@ class Controllers:
         return StatusWriter(
             self._api,
             self._shelf,
-            self._answers,
+            self._answer_of,
             self._book,
             clock=self._clock,
             metrics=self._metrics,
@@ -238,6 +238,10 @@ class Controllers:
         for uid in uids:
             if self._pods.facts_of(uid) is None:
                 self._marks.forget(uid)
+
+    def _answer_of(self, uid: str) -> Answer:
+        """Return what a sidecar said here; one that has gone elsewhere has its say on the pod."""
+        return self._answers.of(uid) if self._streams.is_connected(uid) else Answer()
 
     def _needs(self, namespace: str, labels: Mapping[str, str]) -> PolicyNeeds:
         policy = self._shelf.policy_for(namespace, labels)

@@ -19,7 +19,7 @@ from remora_operator.cluster.metrics import ClusterMetrics
 from remora_operator.cluster.pauses import Pauses
 from remora_operator.cluster.resources import path_of
 from remora_operator.cluster.statuses import StatusBook
-from remora_operator.policies import Answers, ObjectKey, PolicyShelf, each_status
+from remora_operator.policies import Answer, ObjectKey, PolicyShelf, each_status
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class StatusWriter:
         self,
         api: ApiServer,
         shelf: PolicyShelf,
-        answers: Answers,
+        answer_of: Callable[[str], Answer],
         book: StatusBook,
         *,
         clock: Clock,
@@ -54,7 +54,8 @@ class StatusWriter:
         Args:
             api: Entered already.
             shelf: What is in force.
-            answers: What sidecars said to this replica.
+            answer_of: Gives, by a pod's uid, what its sidecar said last to this replica, if it
+                is the one that holds its stream.
             book: The statuses that objects have.
             clock: Dates conditions.
             metrics: Count.
@@ -63,7 +64,7 @@ class StatusWriter:
         """
         self._api = api
         self._shelf = shelf
-        self._answers = answers
+        self._answer_of = answer_of
         self._book = book
         self._clock = clock
         self._metrics = metrics
@@ -100,7 +101,7 @@ class StatusWriter:
         """Write what differs; tells whether all of it is written."""
         now = datetime.fromtimestamp(self._clock.now_unix_ns() / 1e9, UTC)
         is_done = True
-        for key, status in each_status(self._shelf, self._answers.of, self._book.conditions(), now):
+        for key, status in each_status(self._shelf, self._answer_of, self._book.conditions(), now):
             patch = self._book.difference(key, status)
             if patch is None:
                 await asyncio.sleep(0)

@@ -107,6 +107,7 @@ def _sidecar_variables(plan: Plan, config: InjectionConfig) -> dict[str, str]:
         **_aggregator(config),
         **(upstream if config.upstream_ca else {}),
         "REMORA_DRAIN_S": f"{plan.drain_s:g}",
+        "REMORA_FLUSH_S": f"{plan.flush_s:g}",
         "REMORA_LOG_LEVEL": plan.log_level,
         WORKLOAD_VARIABLE: plan.workload,
         **config.sidecar_variables,

@@ -43,6 +43,7 @@ class Plan:
         sidecar_resources: Of the sidecar; None where the pod's own are one sum for all.
         netinit_resources: Of netinit, alike.
         drain_s: How long calls in flight get when the pod is told to stop.
+        flush_s: How long records get after that to be delivered: the spool goes with the pod.
         log_level: How much the sidecar logs.
         warnings: What a person should know of these decisions.
     """
@@ -58,11 +59,15 @@ class Plan:
     sidecar_resources: Resources | None
     netinit_resources: Resources | None
     drain_s: float
+    flush_s: float
     log_level: LogLevel
     warnings: tuple[Warned, ...]
 
 
 _DRAIN_S = 5.0
+_FLUSH_S = 20.0
+_MARGIN_S = 3.0
+"""What of a grace period is left for all else, before the kubelet kills."""
 
 
 def make_plan(pod: Pod, namespace: Namespace, wishes: Wishes, config: InjectionConfig) -> Plan:
@@ -75,6 +80,7 @@ def make_plan(pod: Pod, namespace: Namespace, wishes: Wishes, config: InjectionC
     needs = namespace.needs(pod.labels)
     ports, port_warnings = _redirect_ports((*needs.ports, *config.network.ports), wishes)
     resources = None if pod.has_pod_resources else config.netinit_resources
+    drain_s = min(_DRAIN_S, max(pod.grace_s, 0) / 2)
     return Plan(
         mode=chosen.mode,
         native=config.native_sidecars,
@@ -88,7 +94,8 @@ def make_plan(pod: Pod, namespace: Namespace, wishes: Wishes, config: InjectionC
         ),
         sidecar_resources=_sidecar_resources(pod, config),
         netinit_resources=resources,
-        drain_s=min(_DRAIN_S, max(pod.grace_s, 0) / 2),
+        drain_s=drain_s,
+        flush_s=min(_FLUSH_S, max(pod.grace_s - drain_s - _MARGIN_S, drain_s)),
         log_level=wishes.log_level or config.log_level,
         warnings=(*chosen.warnings, *port_warnings, *_classic_warnings(pod, config)),
     )

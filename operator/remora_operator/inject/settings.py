@@ -73,6 +73,7 @@ _INJECTED = frozenset(
         "REMORA_WORKLOAD",
         "REMORA_LOG_LEVEL",
         "REMORA_DRAIN_S",
+        "REMORA_FLUSH_S",
     }
 )
 """The injector sets these itself, or the sidecar in a pod can't do with another value."""

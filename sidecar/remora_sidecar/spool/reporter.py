@@ -14,10 +14,12 @@ import grpc
 
 from remora.clock import Clock
 from remora.errors import RemoraError
+from remora.records import Origin
 from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
 from remora_sidecar.pauses import GrowingPause, Sleep, first_of
 from remora_sidecar.spool.delivery import Delivery, DeliveryLimits, report_call
+from remora_sidecar.spool.own_state import OwnState, PolicyInForce, no_policy
 from remora_sidecar.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class Reporter:
         *,
         pod_uid: str,
         sidecar_version: str,
+        origin: Origin | None = None,
+        policy: PolicyInForce = no_policy,
         clock: Clock,
         limits: DeliveryLimits | None = None,
         sleep: Sleep = asyncio.sleep,
@@ -60,6 +64,8 @@ class Reporter:
             target: Where they go.
             pod_uid: The pod's uid or the installation's id, for the greeting.
             sidecar_version: For the greeting.
+            origin: Where the sidecar runs, for the greeting.
+            policy: Which one is in force, for what it says of itself now and then.
             clock: Tells how long the aggregator has been silent.
             limits: Bounds of one stream.
             sleep: How to wait, for pauses and the watch on a silent aggregator.
@@ -72,6 +78,11 @@ class Reporter:
         self._spool = spool
         self._target = target
         self._hello = pb.ReportRequest.Hello(pod_uid=pod_uid, sidecar_version=sidecar_version)
+        if origin is not None:
+            self._hello.pod_name = origin.pod_name
+            self._hello.workload = origin.workload
+            self._hello.node = origin.node
+        self._policy = policy
         self._clock = clock
         self._limits = limits or DeliveryLimits()
         self._sleep = sleep
@@ -79,6 +90,8 @@ class Reporter:
         self._moved = asyncio.Event()
         self._next_pause = GrowingPause(jitter)
         self._listen_first = False
+        self._has_worked = False
+        self._told = ""
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -109,6 +122,8 @@ class Reporter:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
+            left, whom = self._spool.depth, self._target.address
+            logger.warning("%d records stay in the spool: %s did not take them in time", left, whom)
             return False
         finally:
             self._hurry.clear()
@@ -117,18 +132,27 @@ class Reporter:
     # What a delivery tells.
 
     def answered(self, version: str) -> None:
-        """The stream works."""
-        if not self.connected:
-            logger.info("reporting to %s", self._target.address)
+        """The stream stands; whether it takes what waits is not known yet."""
         self.connected = True
         self.problem = ""
         self.aggregator_version = version or self.aggregator_version
-        self._next_pause.begin_anew()
+        if not self._spool.depth:
+            self._works()
 
     def delivered(self, records: int) -> None:
         """So many more records are the aggregator's."""
         self.delivered_total += records
         self._moved.set()
+        if records:
+            self._works()
+
+    def _works(self) -> None:
+        """Begin with short pauses the next time: an answer alone does not say that it takes any."""
+        if not self._has_worked:
+            logger.info("reporting to %s", self._target.address)
+        self._has_worked = True
+        self._told = ""
+        self._next_pause.begin_anew()
 
     async def _stream(self) -> None:
         async with self._target.aio_channel() as channel:
@@ -137,6 +161,7 @@ class Reporter:
                 self._spool,
                 call,
                 self,
+                state=OwnState(self._spool, self._clock, self._policy, self._limits.state_s),
                 limits=self._limits,
                 clock=self._clock,
                 sleep=self._sleep,
@@ -149,9 +174,10 @@ class Reporter:
 
     def _failed(self, why: str) -> None:
         problem = f"the aggregator at {self._target.address} takes no records: {why}"
-        if problem != self.problem:
+        if problem != self._told:
             logger.warning("%s; they wait in the spool", problem)
-        self.problem = problem
+        self._told = self.problem = problem
+        self._has_worked = False
 
     async def _pause(self) -> None:
         pause_s = self._next_pause.next_s()

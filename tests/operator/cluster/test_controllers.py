@@ -17,6 +17,7 @@ from tests.operator.cluster.staging import (
 )
 
 from remora.errors import Problem
+from remora.testing.kubernetes_objects import ResourcePath
 from remora_operator.cluster.controllers import Controllers
 from remora_operator.delivery.pod_identity import PodIdentity
 from remora_operator.inject import PolicyNeeds
@@ -411,6 +412,31 @@ def test_of_two_replicas_only_the_leader_writes_and_the_other_goes_on_after_it()
             cluster.put_policy("third")
             await until(lambda: conditions(cluster, f"{POLICIES}/third"), within_s=6)
             assert b.controllers.is_leader
+
+    in_virtual_time(main)
+
+
+def test_what_a_sidecar_said_here_before_it_went_elsewhere_counts_no_more():
+    async def main():
+        async with Opened() as cluster:
+            cluster.put_policy("research")
+            uid = cluster.put_pod("agent")
+            async with replica(cluster) as running:
+                running.applied(running.connect(uid), running.version_of(uid))
+                await until(lambda: cluster.status_of(POLICY).get("pods", {}).get("current") == 1)
+                await until(lambda: _mark(cluster))
+                running.streams.connected.clear()
+                cluster.put_policy("research", {"capture": "full"})
+                await until(lambda: cluster.status_of(POLICY)["pods"]["current"] == 0)
+                mark = {"metadata": {"annotations": {MARK: running.version_of(uid)}}}
+                cluster.fake.objects.patch(ResourcePath.parse(AGENT), mark)
+                await until(lambda: cluster.status_of(POLICY)["pods"]["current"] == 1)
+                cluster.fake.objects.patch(
+                    ResourcePath.parse(AGENT), {"metadata": {"annotations": {MARK: None}}}
+                )
+                cluster.put_policy("research", {})
+                await asyncio.sleep(5)
+                assert cluster.status_of(POLICY)["pods"]["current"] == 0
 
     in_virtual_time(main)
 

@@ -390,7 +390,7 @@ def test_what_the_sink_does_not_keep_is_not_remembered():
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_happens_the_sink_has_in_the_end_what_the_server_has(seed):
     async def main():
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - the same each time
         async with Opened() as cluster, reflected(cluster, page=3) as (sink, _):
             fake = cluster.fake
             for turn in range(150):

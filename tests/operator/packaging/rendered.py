@@ -46,12 +46,17 @@ def loaded(text: str) -> list[Json]:
     return [json.loads(json.dumps(one)) for one in documents if one]
 
 
-@functools.cache
-def _kustomized(folder: str) -> str:
-    command = [KUBECTL, "kustomize", K8S / folder]
+def built(folder: Path) -> list[Json]:
+    """Give what kubectl makes of any kustomization."""
+    command = [KUBECTL, "kustomize", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return json.dumps(loaded(done.stdout))
+    return loaded(done.stdout)
+
+
+@functools.cache
+def _kustomized(folder: str) -> str:
+    return json.dumps(built(K8S / folder))
 
 
 def kustomized(folder: str = ".") -> list[Json]:

@@ -180,6 +180,7 @@ def _trust(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps/remora-trust"
 
 
+@pytest.mark.timeout(300)  # the operator looks at everything each half minute
 async def test_the_operator_does_its_work_with_the_rights_that_it_is_given(guarded, tmp_path):
     settings = OperatorSettings(
         webhook_listen="127.0.0.1:0", grpc_listen="127.0.0.1:0", status_listen="127.0.0.1:0",

@@ -1,14 +1,17 @@
 """Every manifest is what an API server takes, and says what the parts say."""
 
 import json
+import os
 import re
 
 import kubernetes_validate
 import pytest
 from tests.operator.packaging.rendered import (
     EVERYTHING,
+    K8S,
     KUSTOMIZATIONS,
     SYSTEM,
+    built,
     charted,
     container_of,
     keyed,
@@ -374,3 +377,17 @@ def test_admission_policies_are_written_as_the_api_server_wants_them():
                 assert "\n" not in rule["message"]
                 assert "\n" not in rule["expression"]
                 assert len(rule["message"]) < MOST_MESSAGE_CHARACTERS
+
+
+def test_components_can_be_named_in_a_kustomization_of_ones_own(tmp_path):
+    components = [
+        folder for folder in KUSTOMIZATIONS if folder.startswith(("components", "grafana"))
+    ]
+
+    def relative(folders):
+        return [os.path.relpath((K8S / folder).resolve(), tmp_path.resolve()) for folder in folders]
+
+    own = {"resources": relative(["crds", "base"]), "components": relative(components)}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(own))
+    alone = [one for folder in (".", *components) for one in kustomized(folder)]
+    assert keyed(built(tmp_path)) == keyed(alone)

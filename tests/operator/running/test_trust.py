@@ -149,7 +149,7 @@ def _pod(overlay):
 async def _verdicts(running, program, variables, slots):
     """Run a program once, for all hosts."""
     own = {} if variables else {"only": {"PATH": "/usr/bin:/bin"}}
-    hosts = HOSTS if variables else (PROVIDER, OURS)
+    hosts = HOSTS if variables else (PROVIDER, OURS, PUBLIC)
     argv = [*program.argv, *hosts]
     async with slots:
         done = await running.exec(
@@ -231,7 +231,10 @@ async def test_without_variables_the_overlay_reaches_who_reads_the_systems_bundl
     verdict, client, overlay
 ):
     found = verdict(client, _ours(client), overlay=overlay, variables=False)
-    assert found == (TRUSTED if overlay and client in SYSTEM_READERS else UNTRUSTED)
+    reached = overlay and client in SYSTEM_READERS
+    assert found == (TRUSTED if reached else UNTRUSTED)
+    if reached:
+        assert verdict(client, PUBLIC, overlay=overlay, variables=False) == TRUSTED
 
 
 @pytest.mark.parametrize("overlay", [True, False], ids=["overlay", "no overlay"])

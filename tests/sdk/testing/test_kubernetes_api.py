@@ -104,8 +104,8 @@ async def test_lists_are_of_one_namespace_or_of_all_and_can_be_selected(ask):
         return [one["metadata"]["name"] for one in found["items"]]
 
     assert await names(PODS) == ["a", "b"]
-    assert await names("/api/v1/pods") == ["a", "b", "c"]
-    assert await names("/api/v1/pods", labelSelector="app=x") == ["a", "c"]
+    assert await names("/api/v1/pods") == ["c", "a", "b"]  # by namespace, then by name
+    assert await names("/api/v1/pods", labelSelector="app=x") == ["c", "a"]
     assert await names("/api/v1/pods", labelSelector="app==x,!tier") == ["a"]
     assert await names("/api/v1/pods", labelSelector="app!=x") == ["b"]
     assert await names("/api/v1/pods", labelSelector="tier") == ["c"]
@@ -237,3 +237,95 @@ def test_a_merge_patch_twice_is_as_once_and_leaves_its_target_alone(target, patc
     assert merged(once, patch) == once
     assert json.dumps(target) == before
     assert all(patch[name] is not None for name in once if name in patch)
+
+
+async def test_a_list_comes_in_pages_of_one_version(ask):
+    for name in "abcde":
+        await ask("POST", PODS, _pod(name))
+    _, first = await ask("GET", PODS, limit="2")
+    await ask("POST", PODS, _pod("f"))
+    _, second = await ask("GET", PODS, limit="2", **{"continue": first["metadata"]["continue"]})
+    names = [one["metadata"]["name"] for page in (first, second) for one in page["items"]]
+    assert names == ["a", "b", "c", "d"]
+    assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    _, last = await ask("GET", PODS, limit="9", **{"continue": second["metadata"]["continue"]})
+    assert "continue" not in last["metadata"]
+
+
+async def test_a_page_after_what_is_forgotten_is_expired(api, ask):
+    for name in "abc":
+        await ask("POST", PODS, _pod(name))
+    _, first = await ask("GET", PODS, limit="2")
+    api.objects.forget_changes()
+    status, said = await ask("GET", PODS, limit="2", **{"continue": first["metadata"]["continue"]})
+    assert (status, said["reason"]) == (410, "Expired")
+
+
+async def _told(api, changes, *, accept="application/json", **query):
+    """What a watch tells of changes, as types and names; bookmarks with their version."""
+    version = str(api.objects.version)
+    params = {"watch": "true", "resourceVersion": version, **query}
+    async with (
+        aiohttp.ClientSession(api.url, headers={"Accept": accept}) as client,
+        client.get(PODS, params=params) as answer,
+    ):
+        changes()
+        api.drop_watches()
+        return [json.loads(line) async for line in answer.content]
+
+
+async def test_an_object_that_leaves_a_selector_is_gone_for_its_watch(api):
+    api.put(f"{PODS}/p", _pod("p", app="x"))
+
+    def changes():
+        api.put(f"{PODS}/p", _pod("p", app="y"))
+        api.put(f"{PODS}/q", _pod("q", app="y"))
+        api.put(f"{PODS}/q", _pod("q", app="x"))
+        api.delete(f"{PODS}/q")
+        api.delete(f"{PODS}/p")
+
+    lines = await _told(api, changes, labelSelector="app=x")
+    told = [(line["type"], line["object"]["metadata"]["name"]) for line in lines]
+    assert told == [("DELETED", "p"), ("ADDED", "q"), ("DELETED", "q")]
+
+
+async def test_who_asks_for_metadata_is_given_nothing_else(api):
+    api.put(f"{PODS}/p", _pod("p"))
+    form = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+    lines = await _told(
+        api, lambda: api.put(f"{PODS}/p", _pod("p", app="x")), accept=form.format("")
+    )
+    async with (
+        aiohttp.ClientSession(api.url, headers={"Accept": form.format("List")}) as client,
+        client.get(PODS) as answer,
+    ):
+        listed = await answer.json()
+    assert listed["kind"] == "PartialObjectMetadataList"
+    for one in (*listed["items"], lines[0]["object"]):
+        assert set(one) == {"kind", "apiVersion", "metadata"}
+
+
+async def test_bookmarks_come_to_those_who_want_them(api):
+    wanted = await _told(api, api.send_bookmarks, allowWatchBookmarks="true")
+    version = str(api.objects.version)
+    assert wanted == [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}]
+    assert await _told(api, api.send_bookmarks) == []
+
+
+async def test_a_change_that_names_another_uid_is_refused(ask):
+    await ask("POST", PODS, _pod("p"))
+    status, said = await ask("PATCH", f"{PODS}/p", {"metadata": {"uid": "another"}}, MERGE)
+    assert (status, said["reason"]) == (422, "Invalid")
+
+
+async def test_a_change_that_changes_nothing_makes_no_version(api, ask):
+    _, made = await ask("POST", PODS, _pod("p"))
+    _, same = await ask("PATCH", f"{PODS}/p", {"spec": {"x": 1}}, MERGE)
+    assert same == made
+    assert str(api.objects.version) == made["metadata"]["resourceVersion"]
+
+
+async def test_single_requests_can_be_refused(api, ask):
+    api.refuses = lambda method, _: 503 if method == "POST" else None
+    assert (await ask("POST", PODS, _pod("p")))[0] == 503
+    assert (await ask("GET", PODS))[0] == 200

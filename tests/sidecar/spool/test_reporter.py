@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import grpc
 import pytest
 
+from remora.records import Origin
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
 from remora_sidecar.spool.delivery import DeliveryLimits
@@ -32,6 +33,7 @@ class Aggregator(pb_grpc.RecordServiceServicer):
         self.received: list[str] = []
         self.batches: list[int] = []
         self.hellos: list[pb.ReportRequest.Hello] = []
+        self.states: list[pb.SidecarState] = []
 
     async def Report(self, request_iterator, context):  # noqa: N802  # the method's name on the wire
         if self.aborts is not None:
@@ -39,6 +41,9 @@ class Aggregator(pb_grpc.RecordServiceServicer):
         async for request in request_iterator:
             if request.HasField("hello"):
                 self.hellos.append(request.hello)
+            if request.HasField("state"):
+                self.states.append(request.state)
+            if request.HasField("hello"):
                 yield pb.ReportResponse(aggregator_version=self.version)
             if request.entries:
                 yield await self._taken(request.entries, context)
@@ -161,14 +166,14 @@ async def test_records_are_delivered_and_forgotten_once_acknowledged(
 ):
     wanted = fill(spool, make_record, 45)
     async with serving(aggregator, target), reporting(spool, target, clock) as reporter:
-        await running(clock, lambda: spool.depth == 0)
+        await running(clock, lambda: reporter.delivered_total == 45)
 
+        assert spool.depth == 0
         assert set(aggregator.stored) == wanted
         assert len(aggregator.received) == 45
         assert reporter.connected
         assert reporter.problem == ""
         assert reporter.aggregator_version == "9.9"
-        assert reporter.delivered_total == 45
     assert [(hello.pod_uid, hello.sidecar_version) for hello in aggregator.hellos] == [
         ("pod-1", "1.2.3")
     ]
@@ -183,6 +188,69 @@ async def test_a_record_appended_later_is_delivered_too(
         await running(clock, lambda: spool.depth == 0)
 
     assert len(aggregator.stored) == 1
+
+
+async def test_the_greeting_says_where_the_sidecar_is_and_how_much_waits(
+    open_spool, target, clock, aggregator, make_record
+):
+    spool = open_spool(limit_bytes=1024 * 1024)
+    aggregator.acknowledges = False
+    fill(spool, make_record, 45)
+    reporter = Reporter(
+        spool,
+        target,
+        pod_uid="pod-1",
+        sidecar_version="1.2.3",
+        origin=Origin(pod_name="web-1", workload="web", node="n1"),
+        policy=lambda: ("team-a/research", "v9"),
+        clock=clock,
+        limits=QUICK,
+        sleep=clock.sleep,
+    )
+    async with serving(aggregator, target):
+        task = asyncio.get_running_loop().create_task(reporter.run())
+        await until(lambda: len(aggregator.received) == 20)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    (hello,) = aggregator.hellos
+    assert (hello.pod_name, hello.workload, hello.node) == ("web-1", "web", "n1")
+    (state,) = aggregator.states  # once in five seconds, whatever is sent
+    assert (state.waiting_records, state.limit_bytes) == (45, 1024 * 1024)
+    assert 2048 < state.waiting_bytes < 1024 * 1024
+    assert (state.policy, state.policy_version) == ("team-a/research", "v9")
+
+
+async def test_a_sidecar_with_nothing_to_report_is_heard_of_all_the_same(
+    spool, target, clock, aggregator
+):
+    limits = replace(QUICK, idle_poll_s=30.0)
+    async with serving(aggregator, target), reporting(spool, target, clock, limits):
+        await until(lambda: len(aggregator.states) == 1)
+        for beats in (2, 3):
+            await until(lambda: 30.0 in clock.pending_s())
+            clock.advance(30.0)
+            await until(lambda beats=beats: len(aggregator.states) == beats)
+
+    assert aggregator.batches == []
+    assert {(said.waiting_records, said.waiting_bytes) for said in aggregator.states} == {(0, 0)}
+    assert not aggregator.states[0].HasField("policy_version")
+
+
+async def test_what_waits_is_said_again_while_it_is_sent(
+    spool, target, clock, aggregator, make_record
+):
+    fill(spool, make_record, 20)
+    async with serving(aggregator, target), reporting(spool, target, clock) as reporter:
+        await until(lambda: reporter.delivered_total == 20)
+        fill(spool, make_record, 1, first=20)
+        await running(clock, lambda: reporter.delivered_total == 21)
+        assert len(aggregator.states) == 1
+        clock.advance(QUICK.state_s)
+        fill(spool, make_record, 1, first=21)
+        await running(clock, lambda: reporter.delivered_total == 22)
+
+    assert [said.waiting_records for said in aggregator.states] == [20, 1]
 
 
 async def test_records_that_come_together_travel_together(
@@ -325,6 +393,35 @@ async def test_pauses_between_tries_grow_to_a_bound_and_start_small_again(
         assert await next_pause(clock) <= 0.2
 
 
+def refusing(aggregator):
+    """Greet, and refuse every batch: what an aggregator does whose store can't be written."""
+
+    async def refuse(entries, context):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the disk is full")
+
+    return refuse
+
+
+async def test_an_aggregator_that_greets_and_takes_nothing_is_asked_less_and_less_often(
+    spool, target, clock, aggregator, make_record, caplog
+):
+    aggregator._taken = refusing(aggregator)
+    wanted = fill(spool, make_record, 3)
+    pauses = []
+    async with serving(aggregator, target), reporting(spool, target, clock) as reporter:
+        for _ in range(6):
+            pauses.append(await next_pause(clock))
+            clock.advance(pauses[-1])
+        assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+        assert "the disk is full" in reporter.problem
+
+        del aggregator._taken
+        await running(clock, lambda: reporter.delivered_total == 3)
+        assert set(aggregator.stored) == wanted
+        assert reporter._next_pause.next_s() <= 0.2
+    assert len([line for line in caplog.records if "takes no records" in line.message]) == 1
+
+
 async def test_a_problem_is_logged_once_and_not_for_every_try(spool, target, clock, caplog):
     async with reporting(spool, target, clock):
         for _ in range(5):
@@ -366,12 +463,15 @@ async def test_flush_of_an_empty_spool_is_done_at_once(spool, target, clock):
         assert await reporter.flush(0)
 
 
-async def test_flush_gives_up_at_its_deadline(spool, target, clock, make_record):
+async def test_flush_gives_up_at_its_deadline_and_says_so(
+    spool, target, clock, make_record, caplog
+):
     fill(spool, make_record, 1)
     async with reporting(spool, target, clock) as reporter:
         assert not await reporter.flush(0.05)
 
     assert spool.depth == 1
+    assert "1 records stay in the spool" in caplog.text
 
 
 async def test_stopping_leaves_no_task_behind(spool, target, clock, aggregator, make_record):
