@@ -119,6 +119,7 @@ class Replica:
             clock=clock,
             registry=self.registry,
             on_namespace=lambda _: self._custodian.changed(),
+            while_leading=[self._begin_to_keep],
         )
         self._custodian = Custodian(
             api,
@@ -172,6 +173,10 @@ class Replica:
         """Wait until reviews and sidecars can be answered."""
         await self._controllers.until_ready()
         await self._custodian.ready()
+
+    async def _begin_to_keep(self) -> None:
+        """Have certificates and trust files looked after at once by whoever leads from now on."""
+        self._custodian.changed()
 
     def webhook(self) -> AbstractAsyncContextManager[str]:
         """Serve the API server."""

@@ -62,13 +62,17 @@ async def trust_map_states(api: ApiServer) -> dict[str, MapState]:
 
 
 async def trusted_roots(api: ApiServer, key: str) -> tuple[x509.Certificate, ...]:
-    """Return the roots under a key of some ConfigMap of ours; none where there is none of ours.
+    """Return the roots that injected pods were told to trust, under a key of their ConfigMaps.
+
+    What an uninstall has left in a namespace where no injected pod runs any more binds nobody.
 
     Raises:
         Unavailable: The API server can't be reached, or does not give them.
     """
     states = await trust_map_states(api)
-    for namespace in sorted(name for name, state in states.items() if state.is_ours):
+    inhabited = {pod.namespace for pod in await injected_pods(api)}
+    ours = {name for name, state in states.items() if state.is_ours}
+    for namespace in sorted(ours & inhabited):
         found = await api.get(_path(namespace)) or {}
         roots = parsed_roots(str((found.get("data") or {}).get(key, "")).encode())
         if roots:

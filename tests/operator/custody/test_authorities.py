@@ -15,6 +15,7 @@ from remora_operator.ca.rotation_secret import read_rotation, secret_data
 from remora_operator.ca.trust_bundle import parsed_roots
 
 CA = f"{SYSTEM}/secrets/remora-ca"
+INJECTED = {"annotations": {"remora.dev/status": "{}"}}
 
 
 def _brought(cluster, kind=INTERCEPTION, **lives):
@@ -121,6 +122,7 @@ async def test_a_deleted_root_is_put_back_from_memory_and_said(cluster, caplog):
 @pytest.mark.parametrize("with_record", [True, False], ids=["with the record", "without it"])
 async def test_a_root_lost_while_no_replica_ran_is_not_replaced(cluster, name, with_record):
     await cluster.replica().custodian.keep()
+    cluster.api.add_pod("team-a", "agent", metadata=INJECTED)
     cluster.api.delete(f"{SYSTEM}/secrets/{name}")
     if not with_record:  # what agents were given says that there was a root
         cluster.api.delete(f"{SYSTEM}/configmaps/remora-roots")
@@ -132,6 +134,21 @@ async def test_a_root_lost_while_no_replica_ran_is_not_replaced(cluster, name, w
     assert f"{name}: is gone, and its root" in restarted.said
     assert "`remora ca replace`" in restarted.said
     assert cluster.trust() == trust
+
+
+async def test_after_an_uninstall_that_no_injected_pod_outlived_a_root_is_made(cluster):
+    await cluster.replica().custodian.keep()
+    for name in ("remora-ca", "remora-serving-ca", "remora-operator-tls"):
+        cluster.api.delete(f"{SYSTEM}/secrets/{name}")
+    cluster.api.delete(f"{SYSTEM}/configmaps/remora-roots")
+    cluster.api.add_pod("team-a", "over", metadata=INJECTED, status={"phase": "Succeeded"})
+    trust = cluster.trust()
+    installed = cluster.replica()
+    await installed.custodian.keep()
+    await installed.custodian.keep()
+    assert installed.said == ""
+    assert cluster.get(CA) is not None
+    assert cluster.trust() != trust
 
 
 async def test_a_strangers_root_is_not_signed_with(cluster):
