@@ -25,7 +25,7 @@ check: $(VENV)/.ready proto crds ## Format, lint, types, import contracts, gener
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	git diff --exit-code -- proto || { echo "Generated code differs from the .proto files: commit the result of 'make proto'." >&2; exit 1; }
-	git diff --exit-code -- k8s/crds || { echo "Manifests differ from the policy models: commit the result of 'make crds'." >&2; exit 1; }
+	git diff --exit-code -- k8s/crds k8s/chart/remora/files/crds || { echo "Manifests differ from the policy models: commit the result of 'make crds'." >&2; exit 1; }
 
 format: $(VENV)/.ready ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format $(SOURCES)
@@ -38,6 +38,7 @@ proto: $(VENV)/.ready ## Regenerate the protobuf code
 
 crds: $(VENV)/.ready ## Regenerate the custom resource definitions
 	$(BIN)/python -m remora.policy.crd_files k8s/crds
+	cp k8s/crds/*.yaml k8s/chart/remora/files/crds/
 
 bench: $(VENV)/.ready ## Paired benchmarks against stock mitmdump; writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -1,9 +1,11 @@
 """Records to and from the wire form of ``remora.v1``."""
 
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from remora.receipt import Receipt
 from remora.receipt_wire import fill_receipt, receipt_of
 from remora.records import (
     Attempt,
@@ -33,6 +35,7 @@ _PLAIN = tuple(
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")
 _figures_of = attrgetter(*_USAGE_FIGURES)
+_KEPT_REPEATED = 1024
 
 
 def _fill_attribution(message: pb.Attribution, attribution: Attribution) -> None:
@@ -132,7 +135,7 @@ def _fill_facts(message: pb.CallRecord, record: CallRecord) -> None:
     message.response_model = record.response_model
     message.stream = record.stream
     message.status_code = record.status_code
-    message.end_reason = record.end_reason.value  # type: ignore[assignment]  # the enum's wire number
+    message.end_reason = record.end_reason._value_  # type: ignore[assignment]  # the enum's wire number
     message.finish_reason = record.finish_reason
     message.response_id = record.response_id
     message.provider_request_id = record.provider_request_id
@@ -152,24 +155,60 @@ def _fill_optional(message: pb.CallRecord, record: CallRecord) -> None:
         message.overhead_s = record.overhead_s
     if record.error is not None:
         _fill_error(message.error, record.error)
-    if record.usage is not None:
-        _fill_usage(message.usage, record.usage)
-    if record.cost is not None:
-        _fill_cost(message.cost, record.cost)
     if record.cache is not None:
         _fill_verdict(message.cache, record.cache)
-    if record.receipt is not None:
-        fill_receipt(message.receipt, record.receipt)
+
+
+def _fill_repeated(
+    message: pb.CallRecord, usage: Usage | None, cost: Cost | None, receipt: Receipt | None
+) -> None:
+    if usage is not None:
+        _fill_usage(message.usage, usage)
+    if cost is not None:
+        _fill_cost(message.cost, cost)
+    if receipt is not None:
+        fill_receipt(message.receipt, receipt)
+
+
+@lru_cache(maxsize=_KEPT_REPEATED)
+def _written_repeated(usage: Usage | None, cost: Cost | None, receipt: Receipt | None) -> bytes:
+    message = pb.CallRecord()
+    _fill_repeated(message, usage, cost, receipt)
+    return message.SerializeToString()
+
+
+def write_without_bodies(record: CallRecord) -> bytes:
+    """Write the wire form of a record, its captured bodies left out.
+
+    A call that the cache answered states what was stated before, mostly for the same reasons.
+    That is written once, and joined to the rest: protobuf messages merge when their bytes are
+    joined.
+
+    Raises:
+        ValueError: A text or number that the wire form can't hold.
+    """
+    if not record.cached:
+        return to_message_without_bodies(record).SerializeToString()
+    repeated = _written_repeated(record.usage, record.cost, record.receipt)
+    return _message_of_its_own(record).SerializeToString() + repeated
 
 
 def to_message_without_bodies(record: CallRecord) -> pb.CallRecord:
     """Make the wire form of a record, its captured bodies left out.
 
-    Field by field, because this runs on the event loop once per call: one setter costs a
-    tenth of a keyword argument to the generated constructor.
-
     Raises:
         ValueError: A text or number that the wire form can't hold.
+    """
+    message = _message_of_its_own(record)
+    _fill_repeated(message, record.usage, record.cost, record.receipt)
+    return message
+
+
+def _message_of_its_own(record: CallRecord) -> pb.CallRecord:
+    """Fill in what hardly any other record says, field by field.
+
+    It runs on the event loop once per call: one setter costs a tenth of a keyword argument to the
+    generated constructor.
     """
     message = pb.CallRecord()
     _fill_facts(message, record)

@@ -263,7 +263,7 @@ async def _build(
     stack.push_async_callback(parts.tasks.aclose)
     engine = EngineServer(parts)
     interceptor = _interceptor(parts, authority, settings, engine.take_over)
-    reporter = _reporter(settings, data, spool, clock)
+    reporter = _reporter(settings, data, spool, clock, parts)
     budgets = BudgetKeeping.open(
         parts.steering.budgeting.ledger, data, _aggregator(settings), clock
     )
@@ -395,12 +395,19 @@ def _aggregator(settings: SidecarSettings) -> AggregatorTarget | None:
 
 
 def _reporter(
-    settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock
+    settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock, parts: EngineParts
 ) -> Reporter | None:
     if (target := _aggregator(settings)) is None:
         return None
-    pod_uid = settings.pod_uid or data.installation_id
-    return Reporter(spool, target, pod_uid=pod_uid, sidecar_version=__version__, clock=clock)
+    return Reporter(
+        spool,
+        target,
+        pod_uid=settings.pod_uid or data.installation_id,
+        sidecar_version=__version__,
+        origin=parts.origin,
+        policy=lambda: (parts.policy.name, parts.policy.version),
+        clock=clock,
+    )
 
 
 async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
@@ -468,6 +475,10 @@ async def _serve(
     return bound
 
 
+def _flush_s(settings: SidecarSettings) -> float:
+    return min(FLUSH_S, settings.drain_s) if settings.flush_s is None else settings.flush_s
+
+
 async def _drain(sidecar: Sidecar) -> None:
     """Let calls in flight end, cut the rest, deliver what can be delivered."""
     sidecar.interceptor.stop_listening()
@@ -475,7 +486,7 @@ async def _drain(sidecar: Sidecar) -> None:
     # Unread connections become records as they end, which is to be delivered as well.
     await sidecar.interceptor.aclose()
     sidecar.parts.recorder.write_down()
-    within_s = min(FLUSH_S, sidecar.settings.drain_s)
+    within_s = _flush_s(sidecar.settings)
     deliveries: list[Awaitable[object]] = [sidecar.budgets.aclose(within_s)]
     if sidecar.reporter is not None:
         deliveries.append(sidecar.reporter.flush(within_s))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remora.frozen import quickly_made
+from remora.frozen import by_name, quickly_made
 from remora.records import Attribution, CacheVerdict, CallRecord
 
 
@@ -81,3 +81,28 @@ def test_what_is_made_in_another_way_is_refused():
 
     with pytest.raises(TypeError, match="Checked"):
         quickly_made(Checked)
+
+
+@given(values)
+def test_a_function_takes_and_refuses_by_name_what_the_class_does(given):
+    make = by_name(Quick)
+    if "name" in given:
+        assert make(**given) == Quick(**given)
+    else:
+        with pytest.raises(TypeError, match="name"):
+            make(**given)
+
+
+def test_a_function_makes_default_values_anew_as_the_class_does():
+    make = by_name(Quick)
+    assert make("a") == Quick("a")
+    assert make("a").parts is not make("a").parts
+
+
+def test_what_can_only_be_given_by_name_is_refused():
+    @dataclass(kw_only=True)
+    class Named:
+        size: int
+
+    with pytest.raises(TypeError, match="size"):
+        by_name(Named)

@@ -11,6 +11,7 @@ from remora.record_wire import (
     stored_from_message,
     to_message,
     to_message_without_bodies,
+    write_without_bodies,
 )
 from remora.records import (
     Attempt,
@@ -140,6 +141,12 @@ records = st.builds(
     request_body=st.none() | bodies,
     response_body=st.none() | bodies,
 )
+
+
+@given(records)
+def test_what_is_written_reads_as_what_was_filled_in(record):
+    read = pb.CallRecord.FromString(write_without_bodies(record))
+    assert from_message(read) == from_message(to_message_without_bodies(record))
 
 
 @given(records)

@@ -57,8 +57,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Audit(self, request, context):
-        """FAILED_PRECONDITION: this aggregator keeps its audit log where it can't read it.
-        """
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -37,7 +37,6 @@ class AdminServiceStub:
     Purge: _grpc.UnaryStreamMultiCallable[_admin_pb2.PurgeRequest, _admin_pb2.PurgeResponse]
     """Removes records with their bodies, takes them out of all sums, and removes the tasks."""
     Audit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AuditRequest, _admin_pb2.AuditResponse]
-    """FAILED_PRECONDITION: this aggregator keeps its audit log where it can't read it."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -45,7 +44,6 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Purge: _aio.UnaryStreamMultiCallable[_admin_pb2.PurgeRequest, _admin_pb2.PurgeResponse]  # type: ignore[assignment]
     """Removes records with their bodies, takes them out of all sums, and removes the tasks."""
     Audit: _aio.UnaryUnaryMultiCallable[_admin_pb2.AuditRequest, _admin_pb2.AuditResponse]  # type: ignore[assignment]
-    """FAILED_PRECONDITION: this aggregator keeps its audit log where it can't read it."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -61,7 +59,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_pb2.AuditRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.AuditResponse, _abc.Awaitable[_admin_pb2.AuditResponse]]:
-        """FAILED_PRECONDITION: this aggregator keeps its audit log where it can't read it."""
+    ) -> _typing.Union[_admin_pb2.AuditResponse, _abc.Awaitable[_admin_pb2.AuditResponse]]: ...
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -947,6 +947,63 @@ class StoredRecord(_message.Message):
 Global___StoredRecord: _TypeAlias = StoredRecord  # noqa: Y015
 
 @_typing.final
+class SidecarState(_message.Message):
+    """What a sidecar says of itself now and then. What is absent is not known, and was never said by
+    sidecars that came before it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_RECORDS_FIELD_NUMBER: _builtins.int
+    WAITING_BYTES_FIELD_NUMBER: _builtins.int
+    LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    waiting_records: _builtins.int
+    """Records that wait in its spool, those sent and not yet acknowledged included."""
+    waiting_bytes: _builtins.int
+    """The room that they take, and the bound of it."""
+    limit_bytes: _builtins.int
+    policy: _builtins.str
+    """The policy in force, as its receipts name it."""
+    policy_version: _builtins.str
+    def __init__(
+        self,
+        *,
+        waiting_records: _builtins.int | None = ...,
+        waiting_bytes: _builtins.int | None = ...,
+        limit_bytes: _builtins.int | None = ...,
+        policy: _builtins.str | None = ...,
+        policy_version: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit_bytes", b"_limit_bytes", "_policy", b"_policy", "_policy_version", b"_policy_version", "_waiting_bytes", b"_waiting_bytes", "_waiting_records", b"_waiting_records", "limit_bytes", b"limit_bytes", "policy", b"policy", "policy_version", b"policy_version", "waiting_bytes", b"waiting_bytes", "waiting_records", b"waiting_records"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit_bytes", b"_limit_bytes", "_policy", b"_policy", "_policy_version", b"_policy_version", "_waiting_bytes", b"_waiting_bytes", "_waiting_records", b"_waiting_records", "limit_bytes", b"limit_bytes", "policy", b"policy", "policy_version", b"policy_version", "waiting_bytes", b"waiting_bytes", "waiting_records", b"waiting_records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit_bytes: _TypeAlias = _typing.Literal["limit_bytes"]  # noqa: Y015
+    _WhichOneofArgType__limit_bytes: _TypeAlias = _typing.Literal["_limit_bytes", b"_limit_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__policy: _TypeAlias = _typing.Literal["policy"]  # noqa: Y015
+    _WhichOneofArgType__policy: _TypeAlias = _typing.Literal["_policy", b"_policy"]  # noqa: Y015
+    _WhichOneofReturnType__policy_version: _TypeAlias = _typing.Literal["policy_version"]  # noqa: Y015
+    _WhichOneofArgType__policy_version: _TypeAlias = _typing.Literal["_policy_version", b"_policy_version"]  # noqa: Y015
+    _WhichOneofReturnType__waiting_bytes: _TypeAlias = _typing.Literal["waiting_bytes"]  # noqa: Y015
+    _WhichOneofArgType__waiting_bytes: _TypeAlias = _typing.Literal["_waiting_bytes", b"_waiting_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__waiting_records: _TypeAlias = _typing.Literal["waiting_records"]  # noqa: Y015
+    _WhichOneofArgType__waiting_records: _TypeAlias = _typing.Literal["_waiting_records", b"_waiting_records"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit_bytes) -> _WhichOneofReturnType__limit_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy) -> _WhichOneofReturnType__policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy_version) -> _WhichOneofReturnType__policy_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__waiting_bytes) -> _WhichOneofReturnType__waiting_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__waiting_records) -> _WhichOneofReturnType__waiting_records | None: ...
+
+Global___SidecarState: _TypeAlias = SidecarState  # noqa: Y015
+
+@_typing.final
 class ReportRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -956,17 +1013,27 @@ class ReportRequest(_message.Message):
 
         POD_UID_FIELD_NUMBER: _builtins.int
         SIDECAR_VERSION_FIELD_NUMBER: _builtins.int
+        POD_NAME_FIELD_NUMBER: _builtins.int
+        WORKLOAD_FIELD_NUMBER: _builtins.int
+        NODE_FIELD_NUMBER: _builtins.int
         pod_uid: _builtins.str
         sidecar_version: _builtins.str
+        pod_name: _builtins.str
+        """As of its records. Informative only."""
+        workload: _builtins.str
+        node: _builtins.str
         def __init__(
             self,
             *,
             pod_uid: _builtins.str = ...,
             sidecar_version: _builtins.str = ...,
+            pod_name: _builtins.str = ...,
+            workload: _builtins.str = ...,
+            node: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["pod_uid", b"pod_uid", "sidecar_version", b"sidecar_version"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "pod_name", b"pod_name", "pod_uid", b"pod_uid", "sidecar_version", b"sidecar_version", "workload", b"workload"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -995,6 +1062,7 @@ class ReportRequest(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     SENT_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     sent_unix_nano: _builtins.int
     """By the sidecar's clock."""
     @_builtins.property
@@ -1003,16 +1071,21 @@ class ReportRequest(_message.Message):
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportRequest.Entry]: ...
+    @_builtins.property
+    def state(self) -> Global___SidecarState:
+        """Also without entries: a sidecar that has nothing to report sends it, so that it is heard of."""
+
     def __init__(
         self,
         *,
         hello: Global___ReportRequest.Hello | None = ...,
         entries: _abc.Iterable[Global___ReportRequest.Entry] | None = ...,
         sent_unix_nano: _builtins.int = ...,
+        state: Global___SidecarState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "hello", b"hello", "sent_unix_nano", b"sent_unix_nano"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "hello", b"hello", "sent_unix_nano", b"sent_unix_nano", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1048,18 +1121,22 @@ class WrittenReport(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     SENT_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     sent_unix_nano: _builtins.int
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___WrittenReport.Entry]: ...
+    @_builtins.property
+    def state(self) -> Global___SidecarState: ...
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___WrittenReport.Entry] | None = ...,
         sent_unix_nano: _builtins.int = ...,
+        state: Global___SidecarState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "sent_unix_nano", b"sent_unix_nano"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "sent_unix_nano", b"sent_unix_nano", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -992,3 +992,153 @@ class ResumeTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeTaskRequest: _TypeAlias = ResumeTaskRequest  # noqa: Y015
+
+@_typing.final
+class BudgetFilter(_message.Message):
+    """All given fields must match. Empty fields do not filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    BUDGET_GLOB_FIELD_NUMBER: _builtins.int
+    KEY_GLOB_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    PAST_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Empty: all that the caller may see."""
+    budget_glob: _builtins.str
+    """`*` stands for any characters, `?` for one."""
+    key_glob: _builtins.str
+    past: _builtins.bool
+    """Windows that are over, too, as far as they are still kept."""
+    @_builtins.property
+    def per(self) -> _containers.RepeatedScalarFieldContainer[Global___BudgetPer.ValueType]:
+        """Any of these."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        budget_glob: _builtins.str = ...,
+        key_glob: _builtins.str = ...,
+        per: _abc.Iterable[Global___BudgetPer.ValueType] | None = ...,
+        past: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_glob", b"budget_glob", "key_glob", b"key_glob", "namespace", b"namespace", "past", b"past", "per", b"per"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetFilter: _TypeAlias = BudgetFilter  # noqa: Y015
+
+@_typing.final
+class SharedBudget(_message.Message):
+    """What is known of one shared budget, in one of its windows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    WINDOW_START_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    WINDOW_NS_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SPENT_FIELD_NUMBER: _builtins.int
+    LEASED_FIELD_NUMBER: _builtins.int
+    ASKED_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    budget: _builtins.str
+    per: Global___BudgetPer.ValueType
+    key: _builtins.str
+    """Id of the task, session or agent; empty for a namespace's."""
+    window_start_unix_nano: _builtins.int
+    """0: the budget has no window."""
+    window_ns: _builtins.int
+    asked_unix_nano: _builtins.int
+    """When a sidecar asked for some of it last. 0: not known."""
+    @_builtins.property
+    def limit(self) -> Global___BudgetAmount:
+        """As a sidecar's policy said it last; absent: none has since this server was brought up to date."""
+
+    @_builtins.property
+    def spent(self) -> Global___BudgetAmount: ...
+    @_builtins.property
+    def leased(self) -> Global___BudgetAmount:
+        """What sidecars may still spend of it by their leases, beyond `spent`."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        budget: _builtins.str = ...,
+        per: Global___BudgetPer.ValueType = ...,
+        key: _builtins.str = ...,
+        window_start_unix_nano: _builtins.int = ...,
+        window_ns: _builtins.int = ...,
+        limit: Global___BudgetAmount | None = ...,
+        spent: Global___BudgetAmount | None = ...,
+        leased: Global___BudgetAmount | None = ...,
+        asked_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["leased", b"leased", "limit", b"limit", "spent", b"spent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_unix_nano", b"asked_unix_nano", "budget", b"budget", "key", b"key", "leased", b"leased", "limit", b"limit", "namespace", b"namespace", "per", b"per", "spent", b"spent", "window_ns", b"window_ns", "window_start_unix_nano", b"window_start_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedBudget: _TypeAlias = SharedBudget  # noqa: Y015
+
+@_typing.final
+class BudgetsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most so many; 0: as many as the server gives at once."""
+    cursor: _builtins.str
+    @_builtins.property
+    def filter(self) -> Global___BudgetFilter: ...
+    def __init__(
+        self,
+        *,
+        filter: Global___BudgetFilter | None = ...,
+        limit: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetsRequest: _TypeAlias = BudgetsRequest  # noqa: Y015
+
+@_typing.final
+class BudgetsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Where there are more. An answer may hold fewer than were asked for, even none, and have one."""
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SharedBudget]:
+        """By namespace, budget, what it is counted for and key."""
+
+    def __init__(
+        self,
+        *,
+        budgets: _abc.Iterable[Global___SharedBudget] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "next_cursor", b"next_cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetsResponse: _TypeAlias = BudgetsResponse  # noqa: Y015

@@ -41,6 +41,11 @@ class TaskServiceStub:
                 request_serializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.SerializeToString,
                 response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.FromString,
                 _registered_method=True)
+        self.Budgets = channel.unary_unary(
+                '/remora.v1.TaskService/Budgets',
+                request_serializer=remora__proto_dot_v1_dot_tasks__pb2.BudgetsRequest.SerializeToString,
+                response_deserializer=remora__proto_dot_v1_dot_tasks__pb2.BudgetsResponse.FromString,
+                _registered_method=True)
         self.Get = channel.unary_unary(
                 '/remora.v1.TaskService/Get',
                 request_serializer=remora__proto_dot_v1_dot_tasks__pb2.GetTaskRequest.SerializeToString,
@@ -90,6 +95,13 @@ class TaskServiceServicer:
 
     def Lease(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Budgets(self, request, context):
+        """Tells what shared budgets have come to.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -150,6 +162,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.Lease,
                     request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.FromString,
                     response_serializer=remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.SerializeToString,
+            ),
+            'Budgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.Budgets,
+                    request_deserializer=remora__proto_dot_v1_dot_tasks__pb2.BudgetsRequest.FromString,
+                    response_serializer=remora__proto_dot_v1_dot_tasks__pb2.BudgetsResponse.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
                     servicer.Get,
@@ -221,6 +238,33 @@ class TaskService:
             '/remora.v1.TaskService/Lease',
             remora__proto_dot_v1_dot_tasks__pb2.LeaseRequest.SerializeToString,
             remora__proto_dot_v1_dot_tasks__pb2.LeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Budgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remora.v1.TaskService/Budgets',
+            remora__proto_dot_v1_dot_tasks__pb2.BudgetsRequest.SerializeToString,
+            remora__proto_dot_v1_dot_tasks__pb2.BudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

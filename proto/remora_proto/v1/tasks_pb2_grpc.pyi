@@ -40,6 +40,8 @@ class TaskServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TaskServiceAsyncStub: ...
     Lease: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.LeaseRequest, _tasks_pb2.LeaseResponse]
+    Budgets: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.BudgetsRequest, _tasks_pb2.BudgetsResponse]
+    """Tells what shared budgets have come to."""
     Get: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]
     List: _grpc.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]
     Watch: _grpc.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]
@@ -58,6 +60,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Lease: _aio.UnaryUnaryMultiCallable[_tasks_pb2.LeaseRequest, _tasks_pb2.LeaseResponse]  # type: ignore[assignment]
+    Budgets: _aio.UnaryUnaryMultiCallable[_tasks_pb2.BudgetsRequest, _tasks_pb2.BudgetsResponse]  # type: ignore[assignment]
+    """Tells what shared budgets have come to."""
     Get: _aio.UnaryUnaryMultiCallable[_tasks_pb2.GetTaskRequest, _tasks_pb2.GetTaskResponse]  # type: ignore[assignment]
     List: _aio.UnaryUnaryMultiCallable[_tasks_pb2.ListTasksRequest, _tasks_pb2.ListTasksResponse]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_tasks_pb2.WatchTasksRequest, _tasks_pb2.WatchTasksResponse]  # type: ignore[assignment]
@@ -79,6 +83,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tasks_pb2.LeaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tasks_pb2.LeaseResponse, _abc.Awaitable[_tasks_pb2.LeaseResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Budgets(
+        self,
+        request: _tasks_pb2.BudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tasks_pb2.BudgetsResponse, _abc.Awaitable[_tasks_pb2.BudgetsResponse]]:
+        """Tells what shared budgets have come to."""
 
     @_abc_1.abstractmethod
     def Get(

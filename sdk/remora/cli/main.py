@@ -35,7 +35,6 @@ SUMMARIES = {
     "aggregator": "Run an aggregator.",
     "netinit": "Apply or remove the redirect rules of a pod.",
     "inject": "Add the sidecar to Kubernetes manifests.",
-    "doctor": "Say why pods were or were not injected.",
     "operator": "Run a cluster's operator.",
     "ca": "Show a cluster's CA, or replace its root.",
     "doctor": "Say why a pod was injected, or was not.",

@@ -1,4 +1,4 @@
-"""`remora tasks`: list tasks, show one, pause, resume or cancel it."""
+"""`remora tasks`: list tasks, show one, pause, resume or cancel it; what budgets came to."""
 
 import fnmatch
 import json
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from remora.cli.budgets import budgets
 from remora.cli.options import AGGREGATOR, JSON, NAMESPACE, Moment
 from remora.clock import SystemClock
 
@@ -278,3 +279,6 @@ def _found(name: str, ask: "Callable[[], Task]") -> "Task":
             raise
         click.echo(f"remora tasks {name}: {error}", err=True)
         raise click.exceptions.Exit(1) from None
+
+
+command.add_command(budgets)

@@ -154,7 +154,7 @@ def task_from_message(message: pb.Task) -> Task:
         revision=message.revision,
         created_unix_ns=message.created_unix_nano,
         changed_unix_ns=message.changed_unix_nano,
-        budget=_budget(message.budget) if message.HasField("budget") else None,
+        budget=budget_from_message(message.budget) if message.HasField("budget") else None,
         totals=_totals(message.totals),
         title=message.title,
         history=tuple(map(_change, message.history)),
@@ -162,7 +162,8 @@ def task_from_message(message: pb.Task) -> Task:
     )
 
 
-def _budget(message: pb.BudgetAmount) -> TaskBudget:
+def budget_from_message(message: pb.BudgetAmount) -> TaskBudget:
+    """Read the wire form of a budget."""
     return TaskBudget(
         usd_of(message.cost_usd) if message.HasField("cost_usd") else None,
         message.tokens if message.HasField("tokens") else None,

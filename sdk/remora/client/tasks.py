@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from remora.client.aggregator import AggregatorClient, AggregatorWatch
+from remora.client.budget import (
+    BudgetFilter,
+    SharedBudget,
+    budget_filter_message,
+    shared_budget_from_message,
+)
 from remora.client.target import AggregatorTarget
 from remora.client.task import Task, TaskBudget, TaskState, budget_message, task_from_message
 from remora.record_wire import stored_from_message
@@ -33,6 +39,7 @@ class TaskFilter:
 
 
 _EVERYTHING = TaskFilter()
+_EVERY_BUDGET = BudgetFilter()
 
 
 class TaskClient(AggregatorClient):
@@ -86,6 +93,23 @@ class TaskClient(AggregatorClient):
             if not cursor:
                 return
             left = None if left is None else left - len(answer.tasks)
+
+    def budgets(
+        self, wanted: BudgetFilter = _EVERY_BUDGET, *, limit: int | None = None
+    ) -> Iterator[SharedBudget]:
+        """Yield the shared budgets that match, by namespace and name, a page at a time."""
+        left, cursor = limit, ""
+        while left is None or left > 0:
+            page = self._page_size if left is None else min(left, self._page_size)
+            request = pb.BudgetsRequest(
+                filter=budget_filter_message(wanted), limit=page, cursor=cursor
+            )
+            answer = self._ask(self._stub.Budgets, request)
+            yield from map(shared_budget_from_message, answer.budgets)
+            cursor = answer.next_cursor
+            if not cursor:
+                return
+            left = None if left is None else left - len(answer.budgets)
 
     def watch(self, namespace: str = "", *, cursor: str = "") -> "TaskWatch":
         """Follow the tasks of one namespace, from now or from after a cursor.

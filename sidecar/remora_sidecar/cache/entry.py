@@ -13,12 +13,14 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 import zstandard
 
 from remora.records import Usage
+from remora_sidecar.dialects.base import AnswerFacts, Completeness
 from remora_sidecar.model.exchange import Headers
 
 MAX_PLAIN_BYTES = 64 * 1024 * 1024
@@ -91,6 +93,8 @@ class CachedAnswer:
         chunks: The body in the pieces and at the times in which it came.
         facts: What it stated.
         stored_unix_ns: When it was whole.
+        stated: The facts as a reader of the answer would tell them; made once for all hits.
+        saved_usd: What the original call cost; None where its price is unknown.
     """
 
     status: int
@@ -99,6 +103,14 @@ class CachedAnswer:
     chunks: tuple[Chunk, ...]
     facts: CachedFacts = field(default_factory=CachedFacts)
     stored_unix_ns: int = 0
+    stated: AnswerFacts = field(init=False, repr=False, compare=False)
+    saved_usd: Decimal | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out what each hit is recorded with."""
+        facts = self.facts
+        object.__setattr__(self, "stated", _told(facts))
+        object.__setattr__(self, "saved_usd", Decimal(facts.cost_usd) if facts.cost_usd else None)
 
     @property
     def body_bytes(self) -> int:
@@ -121,6 +133,18 @@ class CachedAnswer:
     def age_s(self, now_unix_ns: int) -> float:
         """How long ago it was whole; negative where the clock went back since."""
         return (now_unix_ns - self.stored_unix_ns) / 1e9
+
+
+def _told(facts: CachedFacts) -> AnswerFacts:
+    return AnswerFacts(
+        model=facts.model,
+        finish_reason=facts.finish_reason,
+        response_id=facts.response_id,
+        tool_names=facts.tool_names,
+        usage=facts.usage,
+        service_tier=facts.service_tier,
+        completeness=Completeness.WHOLE,
+    )
 
 
 def encode(answer: CachedAnswer, key: str) -> bytes | None:
@@ -152,7 +176,7 @@ def decode(data: bytes, key: str) -> CachedAnswer | None:
         return None
     try:
         return _answer(_unpacked(flags, length, packed))
-    except (KeyError, TypeError, ValueError, struct.error, zstandard.ZstdError):
+    except (KeyError, TypeError, ValueError, InvalidOperation, struct.error, zstandard.ZstdError):
         return None
 
 

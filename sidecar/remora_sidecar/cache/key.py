@@ -32,7 +32,7 @@ _FORMAT = b"remora cache key 1"
 POD_ONLY = "pod:"
 
 _KEPT_HEADS = 256
-_KEPT_BODIES = 64
+_KEPT_BODIES = 128
 _KEPT_BODY_BYTES = 8 * 1024
 
 

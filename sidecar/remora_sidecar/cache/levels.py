@@ -56,9 +56,26 @@ class CacheLevels:
             max_age_s: Only one younger than this.
             scope: Whether to ask what is shared, too.
         """
+        near = self.near(key, now_unix_ns, max_age_s)
+        return near or await self.far(key, now_unix_ns, max_age_s, scope)
+
+    def near(
+        self, key: str, now_unix_ns: int, max_age_s: float | None = None
+    ) -> CachedAnswer | None:
+        """Return the answer that memory keeps under a key; see `get`."""
         kept = self._memory.look(key, now_unix_ns)
-        if kept is not None and kept.is_fresh(now_unix_ns, max_age_s):
-            return kept.answer
+        if kept is None or (max_age_s is not None and not kept.is_fresh(now_unix_ns, max_age_s)):
+            return None
+        return kept.answer
+
+    async def far(
+        self,
+        key: str,
+        now_unix_ns: int,
+        max_age_s: float | None = None,
+        scope: Scope = Scope.POD,
+    ) -> CachedAnswer | None:
+        """Return the answer that another level keeps under a key; see `get`."""
         nearer: list[Level] = [self._memory]
         for level in self._of(scope, key)[1:]:
             kept = await level.find(key, now_unix_ns)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from remora.frozen import by_name
 from remora.records import CacheVerdict
 from remora_sidecar.cache.directives import Directives
 from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Completeness
@@ -51,10 +52,12 @@ def verdict_field(verdict: CacheVerdict) -> bytes:
 
     Reasons of more than a word are for the record alone.
     """
-    age = "" if verdict.age_s is None else f"; age={max(0, int(verdict.age_s))}"
-    is_word = verdict.reason and " " not in verdict.reason
-    reason = f"; reason={verdict.reason}" if is_word else ""
-    return f"{verdict.result}{age}{reason}".encode()
+    said, reason = verdict.result, verdict.reason
+    if verdict.age_s is not None:
+        said = f"{said}; age={max(0, int(verdict.age_s))}"
+    if reason and " " not in reason:
+        said = f"{said}; reason={reason}"
+    return said.encode()
 
 
 class CacheRules(NamedTuple):
@@ -96,6 +99,9 @@ class Plan(NamedTuple):
         return CacheVerdict(MISS if self.look_up else BYPASS, self.reason)
 
 
+_plan = by_name(Plan)
+
+
 def before(
     rules: CacheRules, request: CallRequest, dialect: str, body: bytes, directives: Directives
 ) -> Plan:
@@ -103,7 +109,7 @@ def before(
     if reason := _never(rules, request, dialect, body):
         return Plan(False, False, only_cached=directives.only_if_cached, reason=reason)
     look_up = rules.read and not directives.no_cache and not directives.no_store
-    return Plan(
+    return _plan(
         look_up=look_up,
         store=rules.write and not directives.no_store,
         max_age_s=directives.max_age_s,

@@ -11,8 +11,9 @@ from remora.records import Attribution
 from remora_sidecar.dialects.base import CallRequest, Dialect
 from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
-from remora_sidecar.engine.arrival import provider_for, request_head, sealed_by
+from remora_sidecar.engine.arrival import provider_for, request_head, seal_of, sealed_by
 from remora_sidecar.engine.attribution import attribute
+from remora_sidecar.engine.headers import without_ours
 from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.sessions import Session, Sessions
 from remora_sidecar.engine.target import Target
@@ -51,7 +52,7 @@ def unsent_call(
     provider = provider_for(snapshot, target, asked.method, headers)
     if provider is None:
         return None
-    head = request_head(asked.method, target, headers)
+    head = request_head(asked.method, target, without_ours(headers))
     dialect = dialect_for(provider.dialects, head, provider.path_patterns)
     is_held = len(asked.body) <= held_body_bytes
     request, body, problem = _read(asked, head, dialect, held_body_bytes, is_held=is_held)
@@ -63,7 +64,7 @@ def unsent_call(
         attribution=whose,
         session=session,
         unread_over=None if is_held else held_body_bytes,
-        sealed=sealed_by(head, request, keys, is_held=is_held),
+        sealed=sealed_by(seal_of(headers), request, keys, is_held=is_held),
         notes=tuple(filter(None, (*said, problem))),
     )
 

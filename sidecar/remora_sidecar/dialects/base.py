@@ -151,7 +151,10 @@ class Dialect(Protocol):
         ...
 
     def read_request(self, head: RequestHead, body: bytes) -> CallRequest:
-        """Read what a request asks for from its head and whole decoded body."""
+        """Read what a request asks for from its head and whole decoded body.
+
+        Fields that differ from call to call, such as its length or its trace, may be missing.
+        """
         ...
 
     def answer_reader(self, head: AnswerHead, request: CallRequest) -> AnswerReader:

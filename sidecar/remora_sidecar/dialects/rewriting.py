@@ -21,6 +21,10 @@ _AZURE_TAIL = re.compile(r".*/deployments/[^/]+(/.+)", re.IGNORECASE)
 _GEMINI_MODEL = re.compile(r"(/models/)([^/:]+)(:\w+/*)$", re.IGNORECASE)
 _BEDROCK_MODEL = re.compile(r"(/model/)([^/]+)(/[-\w]+/*)$", re.IGNORECASE)
 
+_KEPT_BODIES = 128
+_KEPT_BODY_BYTES = 8 * 1024
+"""So many small requests that are asked again need not be gone through again."""
+
 _MODEL_KEY = b'"model"'
 _TEXT_VALUE = re.compile(rb'\s*:\s*("[^"\\]*")')
 
@@ -68,6 +72,11 @@ def with_model(dialect: str, path: str, body: bytes, model: str) -> Rewritten | 
     Returns:
         The request that asks for it; None where it can't be made to.
     """
+    rewritten = _kept_rewritten if len(body) <= _KEPT_BODY_BYTES else _rewritten
+    return rewritten(dialect, path, body, model)
+
+
+def _rewritten(dialect: str, path: str, body: bytes, model: str) -> Rewritten | None:
     if (in_path := _MODEL_IN_PATH.get(dialect)) is not None:
         return _with_model_in_path(in_path, path, body, model)
     if dialect.startswith("openai-") and _DEPLOYMENT.search(path):
@@ -82,6 +91,9 @@ def with_model(dialect: str, path: str, body: bytes, model: str) -> Rewritten | 
         return Rewritten(path, with_member(body, b"model", value))
     except ValueError:  # a parser took it, and yet no object ends in it
         return None
+
+
+_kept_rewritten = lru_cache(maxsize=_KEPT_BODIES)(_rewritten)
 
 
 @lru_cache(maxsize=1024)

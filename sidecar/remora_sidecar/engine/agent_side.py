@@ -11,6 +11,8 @@ from http import HTTPStatus
 
 from aiohttp import ClientError, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EmptyStreamReader, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from remora_sidecar.dialects.error_shapes import ErrorShape, openai_error
@@ -50,25 +52,66 @@ _CARRIED = {keep_alive: Carried(keep_alive=keep_alive) for keep_alive in (True, 
 """They hold nothing of a call, so that two do for all."""
 
 
-class AgentRequest(web.BaseRequest):
-    """A request with its target exactly as the agent wrote it."""
+class AgentRequest:
+    """A request as aiohttp parses it, without all that its own request objects offer beside.
+
+    Attributes:
+        protocol: aiohttp's, of the connection.
+        method: As sent.
+        target: As it stood on the request line.
+        version: Of HTTP.
+        raw_headers: The fields as received.
+        fields: The same, to look in.
+        content: The body.
+        keep_alive: Another request may follow on the connection.
+    """
+
+    __slots__ = (
+        "_task", "content", "fields", "keep_alive", "method", "protocol", "raw_headers", "target",
+        "version",
+    )  # fmt: skip
+
+    def __init__(
+        self, message: RawRequestMessage, content: StreamReader, protocol: RequestHandler
+    ) -> None:
+        """Take what the parser found."""
+        self.protocol = protocol
+        self.method = message.method
+        self.target = message.path
+        self.version = message.version
+        self.raw_headers = message.raw_headers
+        self.fields = message.headers
+        self.content = content
+        self.keep_alive = not message.should_close
 
     @property
-    def target(self) -> str:
-        """The request target as it stood on the request line."""
-        return self._message.path
+    def body_exists(self) -> bool:
+        """Whether a body comes with it."""
+        return type(self.content) is not EmptyStreamReader
+
+    @property
+    def content_length(self) -> int | None:
+        """Its Content-Length, which the parser has checked; None if there is none."""
+        stated = self.fields.get(hdrs.CONTENT_LENGTH)
+        return None if stated is None else int(stated)
+
+    # What aiohttp's server asks of a request.
+
+    def _cancel(self, error: BaseException) -> None:
+        self.content.set_exception(error)
+
+    def _finish(self) -> None:
+        """Do nothing: no files were made of the body."""
 
 
 class AgentSide:
     """Writes one answer to the agent."""
 
-    def __init__(
-        self, request: web.BaseRequest, own_headers: Callable[[], RawHeaders] = list
-    ) -> None:
+    def __init__(self, request: AgentRequest, own_headers: Callable[[], RawHeaders] = list) -> None:
         """Take the request whose answer this is.
 
         Args:
-            request: As aiohttp gives it.
+            request: From the agent.
             own_headers: Gives the fields that Remora adds, asked as the head is written.
         """
         self._protocol: RequestHandler = request.protocol
@@ -101,15 +144,15 @@ class AgentSide:
 
     def start(self, status: int, reason: str, headers: RawHeaders) -> None:
         """Hold the head back until the first body bytes or `flush`, to send them as one."""
-        fields = list(headers)
+        framing: RawHeaders = []
         if self.framing is Framing.CHUNKED:
-            fields.append((b"Transfer-Encoding", b"chunked"))
+            framing.append((b"Transfer-Encoding", b"chunked"))
         if not self.keep_alive:
-            fields.append((b"Connection", b"close"))
+            framing.append((b"Connection", b"close"))
         elif self._is_http10:
-            fields.append((b"Connection", b"keep-alive"))
+            framing.append((b"Connection", b"keep-alive"))
         line = f"HTTP/1.1 {status} {reason}".encode("utf-8", "surrogateescape")
-        self._pending = serialized(line, fields)
+        self._pending = serialized(line, [*headers, *framing] if framing else headers)
 
     def write(self, chunk: bytes, *, last: bool = False) -> None:
         """Send the next bytes of the body; ``last`` ends the body with them.

@@ -1,6 +1,7 @@
 """Which session, task and trace a call belongs to. Pure."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from remora.ids import DEFAULT_SESSION_ID
@@ -13,6 +14,13 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2
 _MAX_ID_CHARS = 256
 
 
+class Trace(NamedTuple):
+    """A trace, and the span of it that asks."""
+
+    trace_id: str
+    span_id: str
+
+
 class Attributed(NamedTuple):
     """A call's attribution, the session that counts it, and what is worth a note."""
 
@@ -22,25 +30,36 @@ class Attributed(NamedTuple):
 
 
 def attribute(headers: Headers, proxy_user: str, sessions: Sessions, call_id: str) -> Attributed:
+    """Work out from its headers whose call this is; see `attributed`."""
+    trace = trace_of(header(headers, b"traceparent"))
+    return attributed(ours(headers), trace, proxy_user, sessions, call_id)
+
+
+def attributed(
+    fields: Mapping[str, str],
+    trace: Trace | None,
+    proxy_user: str,
+    sessions: Sessions,
+    call_id: str,
+) -> Attributed:
     """Work out whose call this is.
 
-    ``remora-*`` headers win over the session's own fields, field by field. An unknown
-    session is recorded under the default one, and said. The trace is W3C traceparent's,
-    else the call's own id.
+    ``remora-*`` fields win over the session's own, field by field. An unknown session is
+    recorded under the default one, and said. A call that says of no trace begins one, under
+    its own id.
     """
-    fields = ours(headers)
     if fields:
         fields = {name: value[:_MAX_ID_CHARS] for name, value in fields.items()}
     session, notes = _session(fields.get("remora-session") or proxy_user, sessions)
-    trace_id, span_id = _trace(headers, call_id)
+    trace_id, span_id = trace or (call_id, "")
     attribution = Attribution(
-        session_id=session.session_id,
-        data_id=fields.get("remora-data-id") or session.data_id,
-        combo_id=fields.get("remora-combo-id") or session.combo_id,
-        agent_id=fields.get("remora-agent-id") or session.agent_id,
-        task_id=fields.get("remora-task") or session.task_id,
-        trace_id=trace_id,
-        parent_span_id=span_id,
+        session.session_id,
+        fields.get("remora-data-id") or session.data_id,
+        fields.get("remora-combo-id") or session.combo_id,
+        fields.get("remora-agent-id") or session.agent_id,
+        fields.get("remora-task") or session.task_id,
+        trace_id,
+        span_id,
     )
     return Attributed(attribution, session, notes)
 
@@ -56,9 +75,9 @@ def _session(session_id: str, sessions: Sessions) -> tuple[Session, tuple[str, .
     return session, ()
 
 
-def _trace(headers: Headers, call_id: str) -> tuple[str, str]:
-    stated = header(headers, b"traceparent")
+def trace_of(stated: str | None) -> Trace | None:
+    """Read W3C traceparent; None if there is none that is valid."""
     match = None if stated is None else _TRACEPARENT.fullmatch(stated)
     if match is None or not match[1].strip("0") or not match[2].strip("0"):
-        return call_id, ""
-    return match[1], match[2]
+        return None
+    return Trace(match[1], match[2])

@@ -6,13 +6,12 @@ task of its own, which goes on for those who joined if that call's agent leaves.
 
 import asyncio
 from dataclasses import replace
-from decimal import Decimal
 
 from remora.errors import UpstreamError
 from remora.records import CacheVerdict, CallRecord, EndReason
-from remora_sidecar.cache.entry import CachedAnswer, CachedFacts
+from remora_sidecar.cache.entry import CachedAnswer
 from remora_sidecar.cache.rules import HIT
-from remora_sidecar.dialects.base import AnswerFacts, Completeness
+from remora_sidecar.dialects.base import AnswerFacts
 from remora_sidecar.engine.agent_side import AgentSide
 from remora_sidecar.engine.answer_sink import AnswerStart
 from remora_sidecar.engine.caching import CachePlan, Caching
@@ -48,7 +47,10 @@ class CachedCarriage:
         """Answer from the cache or with an answer that is under way; False if neither can."""
         if not self._plan.reads:
             return False
-        if (answer := await self._caching.find(self._plan)) is not None:
+        answer = self._caching.at_hand(self._plan)
+        if answer is None:
+            answer = await self._caching.find(self._plan)
+        if answer is not None:
             await self._replay(answer)
             return True
         flight = self._caching.flight(self._plan)
@@ -173,13 +175,7 @@ class CachedCarriage:
 
     async def _replay(self, answer: CachedAnswer) -> None:
         age_s = max(0.0, answer.age_s(self._parts.clock.now_unix_ns()))
-        facts = answer.facts
-        self._seen.cache = CacheVerdict(
-            HIT,
-            age_s=age_s,
-            original_latency_s=facts.latency_s,
-            saved_usd=Decimal(facts.cost_usd) if facts.cost_usd else None,
-        )
+        self._seen.cache = CacheVerdict(HIT, "", age_s, answer.facts.latency_s, answer.saved_usd)
         start = _start(answer, stream=self._seen.request.stream)
         self._begin(start)
         self._agent.begin(start)
@@ -222,7 +218,7 @@ class CachedCarriage:
 
     def _end(self, answer: CachedAnswer, data: bytes) -> None:
         self._pass(data)
-        self._recording.finish_cached(_stated(answer.facts), EndReason.COMPLETED)
+        self._recording.finish_cached(answer.stated, EndReason.COMPLETED)
         self._agent.write(data, last=True)
 
 
@@ -236,15 +232,3 @@ def _start(answer: CachedAnswer, *, stream: bool) -> AnswerStart:
 
 def _is_good(record: CallRecord) -> bool:
     return record.error is None and record.end_reason is EndReason.COMPLETED
-
-
-def _stated(facts: CachedFacts) -> AnswerFacts:
-    return AnswerFacts(
-        model=facts.model,
-        finish_reason=facts.finish_reason,
-        response_id=facts.response_id,
-        tool_names=facts.tool_names,
-        usage=facts.usage,
-        service_tier=facts.service_tier,
-        completeness=Completeness.WHOLE,
-    )

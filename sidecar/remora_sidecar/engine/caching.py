@@ -3,18 +3,20 @@
 from typing import NamedTuple
 
 from remora.clock import Clock
-from remora.providers import Provider
+from remora.frozen import by_name
 from remora.records import CacheVerdict, CallRecord, EndReason
-from remora_sidecar.cache.directives import read_directives
+from remora_sidecar.cache.directives import Directives
 from remora_sidecar.cache.entry import CachedAnswer, CachedFacts
 from remora_sidecar.cache.key import CacheKeyParts, cache_key
 from remora_sidecar.cache.levels import CacheLevels, Scope
 from remora_sidecar.cache.rules import CacheRules, Plan, after, before, kept_headers
-from remora_sidecar.dialects.base import AnswerFacts, CallRequest, Dialect
+from remora_sidecar.dialects.base import AnswerFacts, Dialect
 from remora_sidecar.engine.flight import Flight, Leader
-from remora_sidecar.engine.target import Target
+from remora_sidecar.engine.leg import Leg
 from remora_sidecar.model.exchange import RequestHead
 from remora_sidecar.policy import CachePolicy
+
+_key_parts = by_name(CacheKeyParts)
 
 
 class CachePlan(NamedTuple):
@@ -76,42 +78,37 @@ class Caching:
     def plan(
         self,
         policy: CachePolicy,
-        provider: Provider,
-        target: Target,
+        leg: Leg,
         head: RequestHead,
         dialect: Dialect,
-        request: CallRequest,
-        body: bytes,
+        directives: Directives,
     ) -> CachePlan:
         """Decide what to do for a call.
 
         Args:
             policy: What policy says about the cache.
-            provider: Whom the call would go to.
-            target: Where exactly.
-            head: The request as the agent sent it.
+            leg: Where the call would go, and what it would ask there.
+            head: As it would go out; its key may be stood for by another text.
             dialect: The call's.
-            request: What it asks for.
-            body: Decoded.
+            directives: What the agent says to caches.
         """
         rules = CacheRules(policy.reads, policy.writes, policy.sampling)
-        directives = read_directives(head.headers)
-        plan = before(rules, request, dialect.name, body, directives)
+        plan = before(rules, leg.request, dialect.name, leg.body, directives)
         if not (plan.look_up or plan.store):
             return CachePlan(policy, rules, plan)
         key = cache_key(
-            CacheKeyParts(
+            _key_parts(
                 namespace=self._namespace,
-                provider=provider.name,
-                authority=target.authority,
+                provider=leg.provider.name,
+                authority=leg.target.authority,
                 method=head.method,
                 path=head.path,
                 query=head.query,
                 dialect=dialect.name,
-                sent_model=request.model,
-                stream=request.stream,
+                sent_model=leg.request.model,
+                stream=leg.request.stream,
                 headers=head.headers,
-                body=body,
+                body=leg.body,
                 secret=self.secret,
             )
         )
@@ -122,11 +119,15 @@ class Caching:
         """How many calls wait for answers that can be shared."""
         return sum(flight.readers for flight in self._flights.values())
 
+    def at_hand(self, plan: CachePlan) -> CachedAnswer | None:
+        """Look for an answer that may be served now where nobody has to wait for it."""
+        return self.levels.near(plan.key, self._clock.now_unix_ns(), plan.plan.max_age_s)
+
     async def find(self, plan: CachePlan) -> CachedAnswer | None:
-        """Look for an answer that may be served now."""
+        """Look for an answer that may be served now, and is not at hand."""
         now_unix_ns = self._clock.now_unix_ns()
         scope = Scope(plan.policy.scope)
-        return await self.levels.get(plan.key, now_unix_ns, plan.plan.max_age_s, scope)
+        return await self.levels.far(plan.key, now_unix_ns, plan.plan.max_age_s, scope)
 
     def flight(self, plan: CachePlan) -> Flight | None:
         """Find a call under way that asks for the same and can be joined."""

@@ -4,6 +4,7 @@ from aiohttp import web
 from aiohttp.http import RawResponseMessage
 
 from remora.errors import UpstreamError
+from remora.frozen import by_name
 from remora.ids import new_call_id
 from remora.providers import Provider
 from remora.records import Attribution, EndReason
@@ -11,9 +12,9 @@ from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.advising import advice_of
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
-from remora_sidecar.engine.arrival import request_head, sealed_by
+from remora_sidecar.engine.arrival import Arrival, sealed_by
 from remora_sidecar.engine.attempts import BROKEN_BODY, Attempts
-from remora_sidecar.engine.attribution import attribute
+from remora_sidecar.engine.attribution import attributed, trace_of
 from remora_sidecar.engine.cached_answer import CachedCarriage
 from remora_sidecar.engine.conversation import TunnelWatch
 from remora_sidecar.engine.course import Course
@@ -21,6 +22,7 @@ from remora_sidecar.engine.exchange import Exchange
 from remora_sidecar.engine.finishing import Finishing
 from remora_sidecar.engine.headers import end_to_end
 from remora_sidecar.engine.key_use import head_for_cache, with_key_of
+from remora_sidecar.engine.known_requests import read_request
 from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.observation import BodyCapture, Observation, Waiting
 from remora_sidecar.engine.option import Option
@@ -38,17 +40,17 @@ from remora_sidecar.engine.refusal import (
 )
 from remora_sidecar.engine.request_body import HeldBody, PassingBody, RequestBody, take_body
 from remora_sidecar.engine.steering import Refused
-from remora_sidecar.engine.target import Target
 from remora_sidecar.engine.tunnel import Tunnel
 from remora_sidecar.engine.upstream import Answer, Endpoint
 from remora_sidecar.engine.usage_asking import AskedUsage
 from remora_sidecar.model.exchange import header
 from remora_sidecar.model.handoff import HandOff
-from remora_sidecar.model.redaction import url_without_credentials
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.policy.failures import CREDENTIAL_MISSING
 from remora_sidecar.policy.key_plan import UNTOUCHED
 from remora_sidecar.policy.redaction import Redactor
+
+_observation = by_name(Observation)
 
 
 class Call:
@@ -58,7 +60,7 @@ class Call:
         self,
         parts: EngineParts,
         request: AgentRequest,
-        target: Target,
+        arrived: Arrival,
         provider: Provider,
         hand_off: HandOff,
     ) -> None:
@@ -66,15 +68,17 @@ class Call:
         self._parts = parts
         self._policy = parts.policy  # one policy for the whole of a call
         self._request = request
-        self._target = target
+        self._arrived = arrived
+        self._target = arrived.target
         self._provider = provider
-        self._head = request_head(request.method, target, request.raw_headers)
+        self._head = arrived.head(request.raw_headers)
         self._dialect = dialect_for(provider.dialects, self._head, provider.path_patterns)
         call_id = new_call_id(parts.clock.now_unix_ns())
-        attributed = attribute(request.raw_headers, hand_off.proxy_user, parts.sessions, call_id)
-        self._session = attributed.session
-        self._seen = self._observation(call_id, hand_off, attributed.attribution)
-        self._seen.notes.extend(attributed.notes)
+        trace = trace_of(request.fields.get("traceparent"))
+        whose = attributed(arrived.ours, trace, hand_off.proxy_user, parts.sessions, call_id)
+        self._session = whose.session
+        self._seen = self._observation(call_id, hand_off, whose.attribution)
+        self._seen.notes.extend(whose.notes)
         self._agent = AgentSide(request, own_headers(self._seen, switched_on=parts.answer_headers))
         self._recording = Recording(parts, self._seen, self._session)
         self._attempts = Attempts(parts, self._seen)
@@ -89,7 +93,7 @@ class Call:
         if (rules := self._policy.redaction) is not None:
             redactor = Redactor(rules, parts.redaction_salt)
             limit = min(limit, rules.body_bytes)
-        return Observation(
+        return _observation(
             call_id=call_id,
             clock=parts.clock,
             started_unix_ns=parts.clock.now_unix_ns(),
@@ -100,13 +104,13 @@ class Call:
             price_id=self._provider.price_id,
             dialect=self._dialect.name,
             method=self._request.method,
-            url=url_without_credentials(self._target.url),
+            url=self._arrived.url,
             request_capture=BodyCapture(limit),
             response_capture=BodyCapture(limit),
             capture=self._policy.capture,
             waiting=Waiting(parts.clock),
-            request_content_type=header(self._head.headers, b"content-type") or "",
-            request_content_encoding=header(self._head.headers, b"content-encoding") or "",
+            request_content_type=self._arrived.content_type,
+            request_content_encoding=self._arrived.content_encoding or "",
             redactor=redactor,
         )
 
@@ -180,7 +184,7 @@ class Call:
         """Say why nothing in the request may change; empty if it may."""
         keys = self._policy.rulebook.key_plan(self._provider)
         is_held = isinstance(body, HeldBody)
-        return sealed_by(self._head, self._seen.request, keys, is_held=is_held)
+        return sealed_by(self._arrived.seal, self._seen.request, keys, is_held=is_held)
 
     async def _with_provider(self, pursuit: Pursuit) -> None:
         """Ask for this agent alone."""
@@ -234,10 +238,10 @@ class Call:
             return False
         seen, leg = self._seen, course.legs[0].leg
         key_plan, keys = self._policy.rulebook.key_plan(leg.provider), self._parts.keys
-        head = head_for_cache(key_plan, leg.head, leg.provider, keys, caching.secret)
-        plan = caching.plan(
-            policy, leg.provider, leg.target, head, self._dialect, leg.request, leg.body
-        )
+        # Agents repeat what lasts of their heads: most of its key is then known already.
+        head = self._arrived.lasting if leg.head is self._head else leg.head
+        head = head_for_cache(key_plan, head, leg.provider, keys, caching.secret)
+        plan = caching.plan(policy, leg, head, self._dialect, self._arrived.directives)
         carriage = CachedCarriage(self._parts, caching, plan, self._agent, self._recording)
         seen.goes_to(leg.provider, leg.request)
         if await carriage.served():
@@ -254,8 +258,7 @@ class Call:
         request = self._request
         if not request.body_exists:
             return HeldBody(b"")
-        expects = header(request.raw_headers, b"expect") or ""
-        if expects.lower() == "100-continue" and request.version >= (1, 1):
+        if self._arrived.expects_continue and request.version >= (1, 1):
             self._agent.interim_continue()
         length = request.content_length
         with self._seen.waiting:
@@ -266,7 +269,7 @@ class Call:
         if isinstance(body, HeldBody):
             seen.request_capture.feed(body.content)
             seen.request_body = self._decoded(body.content)
-            seen.request = self._dialect.read_request(self._head, seen.request_body)
+            seen.request = read_request(self._dialect, self._arrived.lasting, seen.request_body)
             if seen.request.problem:
                 seen.note(seen.request.problem)
         else:
@@ -277,7 +280,7 @@ class Call:
 
     def _decoded(self, body: bytes) -> bytes:
         """Undo the request's content-encoding on the side; what goes out stays encoded."""
-        encoding = header(self._head.headers, b"content-encoding")
+        encoding = self._arrived.content_encoding
         if encoding is None:
             return body
         decoded, problem = decode_body(encoding, body, self._parts.held_body_bytes)

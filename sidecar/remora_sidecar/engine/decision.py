@@ -6,8 +6,10 @@ candidates that were not chosen, verdicts of budgets that let the call go) is wo
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
 from typing import Protocol
 
+from remora.frozen import by_name
 from remora.policy.routing import Route
 from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
 from remora.records import Usage
@@ -18,6 +20,8 @@ from remora_sidecar.policy.budget_verdict import BudgetVerdict
 from remora_sidecar.policy.ledger import Admission
 from remora_sidecar.policy.routers import Choice, Offer
 from remora_sidecar.policy.routes import Dropped
+
+_receipt = by_name(Receipt)
 
 
 class Prices(Protocol):
@@ -74,14 +78,14 @@ class Decision:
         """
         rulebook = self.situation.rulebook
         provider = (self.taken or self.situation.own).provider
-        return Receipt(
+        return _receipt(
             policy=rulebook.receipt.policy,
             policy_version=rulebook.receipt.policy_version,
             rule=self.route.name if self.route is not None else "",
             router=self.router,
             propensity=self.choice.propensity if self.choice is not None else None,
             candidates=(*self._candidates(used), *map(_dropped, self.dropped)),
-            fallback=tuple(option.key for option in self.fallback),
+            fallback=tuple([option.key for option in self.fallback]),
             budgets=self._budgets(),
             credential=whose_key(rulebook.key_plan(provider)),
             refused_by=self.refused_by,
@@ -102,16 +106,16 @@ class Decision:
         prices, situation = self.prices, self.situation
         return [
             CandidateReceipt(
-                provider=offer.provider.name,
-                model=offer.model,
-                score=score,
-                est_cost_usd=(
+                offer.provider.name,
+                offer.model,
+                score,
+                (
                     prices.estimate_usd(offer, situation)
                     if used is None or situation.amounts
                     else prices.price_usd(offer, used)
                 ),
             )
-            for offer, score in zip(self.offers, scores or (None,) * len(self.offers), strict=True)
+            for offer, score in zip(self.offers, scores or repeat(None), strict=bool(scores))
         ]
 
 

@@ -58,7 +58,7 @@ def _send(
     head = serialized(line, with_length(headers, length))
     connection.begin(head, has_answer_body=request.method != "HEAD")
     if request.body_exists:
-        if "100-continue" in request.headers.get("Expect", "").lower():
+        if "100-continue" in request.fields.get("Expect", "").lower():
             agent.interim_continue()
         uploads.spawn(_upload(connection, request, chunked=length is None), name="upload")
 

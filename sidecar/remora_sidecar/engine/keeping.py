@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 from remora.records import Attempt, Body, CallError, CallRecord
@@ -10,6 +11,7 @@ from remora_sidecar.policy.redaction import Redactor, without_keys
 
 _LONG_WORD: Final = re.compile(r"[A-Za-z0-9_-]{16}")
 """There is one in every key; hardly any URL has one, and each call has a URL."""
+_KEPT_URLS = 1024
 
 
 def fit_to_keep(
@@ -31,8 +33,8 @@ def fit_to_keep(
         ahead: Redacts the request's body already; None if nobody does.
     """
     changes: dict[str, Any] = {}
-    if _LONG_WORD.search(record.url) is not None:
-        changes["url"] = without_keys(record.url)
+    if (url := _url(record.url)) != record.url:
+        changes["url"] = url
     if record.error is not None:
         changes["error"] = _error(record.error, redactor)
     if record.attempts and any(attempt.error is not None for attempt in record.attempts):
@@ -42,6 +44,11 @@ def fit_to_keep(
     if redactor is not None:
         changes |= _bodies(record, redactor, request_encoding, answer_encoding, ahead)
     return replace(record, **changes) if changes else record
+
+
+@lru_cache(maxsize=_KEPT_URLS)
+def _url(url: str) -> str:
+    return url if _LONG_WORD.search(url) is None else without_keys(url)
 
 
 def _bodies(

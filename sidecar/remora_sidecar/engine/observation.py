@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from remora.clock import Clock
 from remora.errors import UpstreamError
+from remora.frozen import by_name
 from remora.providers import Provider
 from remora.receipt import Receipt
 from remora.records import (
@@ -37,11 +38,14 @@ from remora_sidecar.policy.failures import Failure, failure_of_kind
 from remora_sidecar.policy.redaction import Redactor
 
 _REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"x-amzn-requestid")
+_REQUEST_IDS = frozenset(_REQUEST_ID_HEADERS)
 _ERROR_TEXT_LIMIT = 2000
 
 FREE = Cost(Decimal(0), Decimal(0), Decimal(0), price_source="cache", price_date="")
 """What a call costs whose answer another call has paid for."""
 
+
+_record = by_name(CallRecord)
 
 _UNREAD = CallRequest(operation="")
 """Of a request that was not read, or not yet."""
@@ -242,7 +246,7 @@ class Observation:
         if facts.usage is None and facts.usage_problem and not self.request.model:
             model = model or PARSE_FAILED_MODEL
         usage = self._usage(facts, end_reason)
-        record = CallRecord(
+        record = _record(
             call_id=self.call_id,
             started_unix_ns=self.started_unix_ns,
             provider=self.provider,
@@ -278,14 +282,19 @@ class Observation:
             notes=tuple(self.notes),
             capture=self.capture,
             request_body=self.request_capture.body(self.request_content_type),
-            response_body=self.response_capture.body(
-                header(self.answer_headers, b"content-type") or ""
-            ),
+            response_body=self._answer_body(),
         )
         return self._fit_to_keep(record)
 
+    def _answer_body(self) -> Body | None:
+        if not self.response_capture.limit:
+            return None
+        return self.response_capture.body(header(self.answer_headers, b"content-type") or "")
+
     def _fit_to_keep(self, record: CallRecord) -> CallRecord:
-        answer_encoding = header(self.answer_headers, b"content-encoding") or ""
+        answer_encoding = ""
+        if self.redactor is not None:
+            answer_encoding = header(self.answer_headers, b"content-encoding") or ""
         return fit_to_keep(
             record,
             self.redactor,
@@ -347,7 +356,8 @@ def _settled(end_reason: EndReason, facts: AnswerFacts) -> EndReason:
 
 
 def _request_id(headers: Headers) -> str:
-    for name in _REQUEST_ID_HEADERS:
-        if value := header(headers, name):
-            return value
+    stated = {lower: value for name, value in headers if (lower := name.lower()) in _REQUEST_IDS}
+    for name in _REQUEST_ID_HEADERS if stated else ():
+        if value := stated.get(name):
+            return value.decode("latin-1")
     return ""

@@ -147,7 +147,7 @@ class Recording:
 
     def until_recorded(self, *, taken_over: bool = False) -> "UntilRecorded":
         """Make the record, at the latest when the block ends; an agent that left is no error."""
-        return UntilRecorded(self, taken_over=taken_over)
+        return UntilRecorded(self, taken_over)
 
     def ended(self, error: BaseException | None, *, taken_over: bool) -> bool:
         """Make the record as the carrying of the call has ended; true if that is no error."""
@@ -168,7 +168,7 @@ class UntilRecorded:
 
     __slots__ = ("_recording", "_taken_over")
 
-    def __init__(self, recording: Recording, *, taken_over: bool) -> None:
+    def __init__(self, recording: Recording, taken_over: bool) -> None:
         """Take the recording, and whether another task handed it over."""
         self._recording = recording
         self._taken_over = taken_over

@@ -5,15 +5,17 @@ import logging
 from typing import cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide
-from remora_sidecar.engine.arrival import provider_for
+from remora_sidecar.engine.arrival import Arrival, arrival, provider_for
 from remora_sidecar.engine.call import Call
 from remora_sidecar.engine.forward import forward
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.refusal import misdirected, no_provider
-from remora_sidecar.engine.target import Target, locate
 from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.refusal import Refusal
@@ -58,6 +60,14 @@ class _AgentProtocol(RequestHandler):
         agent.refuse(Refusal(status, kind, "BAD_REQUEST" if status < 500 else "INTERNAL", text))
         self.force_close_after_write()
         return agent.carried()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Let the next request come; the answer to this one was written already."""
+        if self._upgraded:
+            return await super().finish_response(request, resp, start_time)
+        return resp, False
 
     def force_close_after_write(self) -> None:
         """Take no further request on this connection."""
@@ -108,19 +118,20 @@ class EngineServer:
         return len(self._web.connections)
 
     async def _handle(self, made: web.BaseRequest) -> web.StreamResponse:
-        request = cast(AgentRequest, made)
+        request = cast(AgentRequest, made)  # made below
         hand_off = cast(_AgentProtocol, request.protocol).hand_off
-        target = locate(request.method, request.target, request.raw_headers, hand_off)
-        if isinstance(target, Refusal):
-            return self._refuse(request, target)
-        return await self._route(request, target, hand_off)
+        arrived = arrival(request.method, request.target, request.raw_headers, hand_off)
+        if isinstance(arrived, Refusal):
+            return self._refuse(request, arrived)
+        return await self._route(request, arrived, hand_off)
 
     async def _route(
-        self, request: AgentRequest, target: Target, hand_off: HandOff
+        self, request: AgentRequest, arrived: Arrival, hand_off: HandOff
     ) -> web.StreamResponse:
+        target = arrived.target
         provider = provider_for(self._parts.policy, target, request.method, request.raw_headers)
         if provider is not None:
-            return await Call(self._parts, request, target, provider, hand_off).run()
+            return await Call(self._parts, request, arrived, provider, hand_off).run()
         if target.scheme == "https":  # policy changed under an open connection
             return self._refuse(request, misdirected(target.host, hand_off.tls_name))
         if hand_off.destination:
@@ -140,6 +151,11 @@ class EngineServer:
         await self._web.shutdown(drain_s)
 
 
-def _request(*args: object) -> AgentRequest:
-    message, payload, protocol, writer, task = args
-    return AgentRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())  # type: ignore[arg-type]
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    _writer: AbstractStreamWriter,
+    _task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    return cast(web.BaseRequest, AgentRequest(message, payload, protocol))

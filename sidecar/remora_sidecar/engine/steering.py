@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from remora.clock import Clock
+from remora.frozen import by_name
 from remora.policy.routing import PROMPT_OPERATIONS, Candidate, Route
 from remora.policy.spec import CallRules
 from remora.receipt import Receipt
@@ -42,6 +43,9 @@ SESSION_ROUTER = "session"
 
 AskPlugin = Callable[[str, Situation], str | None]
 """Asks a router plugin, by its name, for a model."""
+
+
+_situation, _choosing, _course = by_name(Situation), by_name(Choosing), by_name(Course)
 
 
 class Refused(NamedTuple):
@@ -102,7 +106,7 @@ class Steering:
             session: Whose call it is.
             sealed: Why nothing in the request may change; empty if it may.
         """
-        return Situation(
+        return _situation(
             rulebook=rulebook,
             own=own,
             dialect=dialect,
@@ -198,7 +202,7 @@ class Steering:
         """Ask the router; what goes wrong in it never breaks the call."""
         assert route.router is not None  # noqa: S101 - the caller has looked
         situation.offers = found.offers
-        choosing = Choosing(
+        choosing = _choosing(
             route=route.name,
             router=route.router,
             offers=found.offers,
@@ -234,7 +238,7 @@ class Steering:
                 return _refused(found.refusal, decision)
             legs, held = found.legs, found.held
         decision.taken = legs[0]
-        return Course(
+        return _course(
             legs,
             decision.receipt,
             pace_of(decision.route),

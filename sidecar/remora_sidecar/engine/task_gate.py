@@ -64,6 +64,7 @@ class TaskGate:
         self._held: dict[str, TaskHold] = {}
         self._open: dict[str, TaskHold] = {}
         self._carried: dict[str, set[Carried]] = {}
+        self._untasked = Carried(self._carried, "", lambda _: None)
 
     def refusal(self, task_id: str) -> Refusal | None:
         """Say why a call of a task may not go; None if it may."""
@@ -77,7 +78,7 @@ class TaskGate:
             task_id: Its task; empty if it has none.
             cut: Called where the call is cut, in that task, once its carrying is broken off.
         """
-        return Carried(self._carried, task_id, cut)
+        return Carried(self._carried, task_id, cut) if task_id else self._untasked
 
     def take(self, hold: TaskHold) -> None:
         """Go by what is said of one task, unless something newer was."""

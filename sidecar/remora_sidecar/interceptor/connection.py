@@ -154,7 +154,7 @@ class AgentConnection(server.LiveConnectionHandler):
             return
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        near, _ = pipe(protocol, engine, self.route.before_answers)
+        near, _ = pipe(protocol, engine, self.route.before_answers, far_at_once=True)
         writer = asyncio.StreamWriter(near, protocol, reader, asyncio.get_running_loop())
         server.timestamp_start = self.client.timestamp_start
         server.state = ConnectionState.OPEN

@@ -1,8 +1,9 @@
 """A connection within the process: two transports, each the other's far end.
 
 Behaves as a socket pair would, without the system calls: what one end writes the other's protocol
-gets in the next turn of the loop, all of one turn's at once, in the order written; an end that
-reads no more makes the other one wait; a closed end looks closed from the other side.
+gets in the next turn of the loop, all of one turn's at once, in the order written, unless it asked
+to get it at once; an end that reads no more makes the other one wait; a closed end looks closed
+from the other side.
 """
 
 import asyncio
@@ -20,12 +21,22 @@ class PipeEnd(asyncio.Transport):
         protocol: asyncio.Protocol,
         loop: asyncio.AbstractEventLoop,
         before: Callable[[], None],
+        *,
+        at_once: bool,
     ) -> None:
-        """Take whoever reads here, and what to call before; `join` comes before any byte."""
+        """Take whoever reads here, and what to call before; `join` comes before any byte.
+
+        Args:
+            protocol: Reads here.
+            loop: The running one.
+            before: Called each time before bytes or their end are given.
+            at_once: Bytes are given from within the write, if nothing waits before them.
+        """
         super().__init__()
         self._loop = loop
         self._protocol = protocol
         self._before = before
+        self._at_once = at_once
         self._far: PipeEnd = self
         self._reading = True
         self._closing = False
@@ -60,7 +71,7 @@ class PipeEnd(asyncio.Transport):
         if far._closing:
             self._lose(ConnectionResetError("the other end is closed"))
         else:
-            far._keep(bytes(data))
+            far._take(bytes(data))
 
     def can_write_eof(self) -> bool:
         """Either direction may end alone."""
@@ -96,6 +107,13 @@ class PipeEnd(asyncio.Transport):
             self._reading = True
             if self._waiting or self._end_waits:
                 self._wake()
+
+    def _take(self, data: bytes) -> None:
+        if self._at_once and self._reading and not self._woken:
+            self._before()
+            self._give(data)
+        else:
+            self._keep(data)
 
     def _keep(self, data: bytes) -> None:
         self._waiting.append(data)
@@ -188,7 +206,11 @@ def _nothing() -> None:
 
 
 def pipe(
-    near: asyncio.Protocol, far: asyncio.Protocol, before_near: Callable[[], None] = _nothing
+    near: asyncio.Protocol,
+    far: asyncio.Protocol,
+    before_near: Callable[[], None] = _nothing,
+    *,
+    far_at_once: bool = False,
 ) -> tuple[PipeEnd, PipeEnd]:
     """Connect two protocols of the running loop; both know it when this returns.
 
@@ -196,9 +218,14 @@ def pipe(
         near: One of them.
         far: The other.
         before_near: Called each time before ``near`` gets bytes or their end.
+        far_at_once: Give ``far`` bytes from within the write, unless it does not read just now:
+            for a writer whom ``far`` never calls, and who is himself called for each chunk.
     """
     loop = asyncio.get_running_loop()
-    ends = PipeEnd(near, loop, before_near), PipeEnd(far, loop, _nothing)
+    ends = (
+        PipeEnd(near, loop, before_near, at_once=False),
+        PipeEnd(far, loop, _nothing, at_once=far_at_once),
+    )
     for end, other in (ends, ends[::-1]):
         end.join(other)
     for end in ends:

@@ -3,13 +3,12 @@
 It is handed over with the connection itself, never in headers that a client could forge.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class HandOff:
+class HandOff(NamedTuple):
     """One connection whose decrypted bytes go to the engine.
 
     Attributes:

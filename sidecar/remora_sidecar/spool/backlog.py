@@ -29,6 +29,11 @@ class Backlog:
         """How many rows wait."""
         return len(self._rows)
 
+    @property
+    def used_bytes(self) -> int:
+        """The memory that they take."""
+        return self._bytes
+
     def __iter__(self) -> Iterator[Row]:
         """The rows, oldest first."""
         return iter(self._rows.values())

@@ -14,6 +14,7 @@ from remora.clock import Clock
 from remora.errors import Unavailable
 from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.pauses import Sleep, first_of
+from remora_sidecar.spool.own_state import OwnState
 from remora_sidecar.spool.row import Spooled
 from remora_sidecar.spool.spool import Spool
 
@@ -44,7 +45,9 @@ class DeliveryLimits:
             a second, one message for each would cost more than carrying them.
         answer_s: How long the aggregator may leave sent records without any answer.
         listen_s: How long to listen before the greeting, where the last stream ended in it.
-        idle_poll_s: How often to look though nothing was announced.
+        idle_poll_s: How often to look though nothing was announced, and to be heard of though
+            there is nothing to report.
+        state_s: How often to say how much waits, at the most.
     """
 
     batch_records: int = 500
@@ -54,6 +57,7 @@ class DeliveryLimits:
     answer_s: float = 30.0
     listen_s: float = 1.0
     idle_poll_s: float = 30.0
+    state_s: float = 5.0
 
 
 class Listener(Protocol):
@@ -81,12 +85,14 @@ class Delivery:
         call: ReportCall,
         listener: Listener,
         *,
+        state: OwnState,
         limits: DeliveryLimits,
         clock: Clock,
         sleep: Sleep,
         hurry: asyncio.Event,
     ) -> None:
         """Take the stream; ``hurry``, while set, ends all lingering."""
+        self._state = state
         self._spool = spool
         self._call = call
         self._listener = listener
@@ -125,14 +131,16 @@ class Delivery:
         if listen_first:
             await self._sleep(self._limits.listen_s)
         try:
-            await self._call.write(pb.ReportRequest(hello=hello))
+            await self._call.write(pb.ReportRequest(hello=hello, state=await self._state.now()))
             while True:
                 batch = await self._next_batch()
-                await self._call.write(_report(batch, self._clock.now_unix_ns()))
+                state = await self._state.when_due()
+                await self._call.write(_report(batch, self._clock.now_unix_ns(), state))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the stream is over: the receiving side knows why
 
     async def _next_batch(self) -> list[Spooled]:
+        """Wait for records; gives none where none came for a while."""
         while True:
             await self._wait_for_room()
             self._spool.arrived.clear()
@@ -144,7 +152,8 @@ class Delivery:
                     self._heard_s = self._clock.monotonic_s()
                 self._unacknowledged.update(entry.sequence for entry in batch)
                 return batch
-            await self._wait_for_records()
+            if not await self._wait_for_records():
+                return []
 
     def _free(self) -> int:
         return self._limits.window_records - len(self._unacknowledged)
@@ -154,9 +163,12 @@ class Delivery:
             self._room.clear()
             await self._room.wait()
 
-    async def _wait_for_records(self) -> None:
+    async def _wait_for_records(self) -> bool:
         await first_of(self._spool.arrived.wait(), self._sleep(self._limits.idle_poll_s))
+        if not self._spool.arrived.is_set():
+            return False
         await first_of(self._hurry.wait(), self._sleep(self._limits.linger_s))
+        return True
 
     # Receiving.
 
@@ -193,8 +205,10 @@ class Delivery:
                 raise NoAnswer(f"no answer for {silent_s:.0f} s")
 
 
-def _report(batch: list[Spooled], sent_unix_ns: int) -> pb.WrittenReport:
-    report = pb.WrittenReport(sent_unix_nano=sent_unix_ns)
+def _report(
+    batch: list[Spooled], sent_unix_ns: int, state: pb.SidecarState | None
+) -> pb.WrittenReport:
+    report = pb.WrittenReport(sent_unix_nano=sent_unix_ns, state=state)
     for entry in batch:
         report.entries.add(sequence=entry.sequence, record=entry.written)
     return report

@@ -28,7 +28,7 @@ _WAL_BOUND_BYTES = 64 * 1024 * 1024
 _PASSES = 3
 
 _READ = "SELECT sequence, record, bodies FROM records WHERE sequence > ? ORDER BY sequence"
-_DELETE = "DELETE FROM records WHERE sequence = ?"
+_DELETE = "DELETE FROM records WHERE sequence BETWEEN ? AND ?"
 _BURY = "INSERT INTO dead_letters (reason, record) SELECT ?, record FROM records WHERE sequence = ?"
 _TRIM = (
     "DELETE FROM dead_letters WHERE id <= "
@@ -147,7 +147,8 @@ class Drain:
             return [sequence for (sequence,) in rows]
 
     def _delete(self, sequences: Iterable[int]) -> int:
-        return self._connection.executemany(_DELETE, [(number,) for number in sequences]).rowcount
+        """Delete rows; such as follow each other, which most do, in one statement."""
+        return sum(self._connection.execute(_DELETE, run).rowcount for run in _runs(sequences))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -186,3 +187,13 @@ class Drain:
 
     def _start_log_anew(self) -> None:
         self._connection.execute("UPDATE upkeep SET checkpoints = checkpoints + 1")
+
+
+def _runs(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Give the first and last of each run of numbers without a gap."""
+    ascending = sorted(sequences)
+    start = 0
+    for end in range(1, len(ascending) + 1):
+        if end == len(ascending) or ascending[end] != ascending[end - 1] + 1:
+            yield ascending[start], ascending[end - 1]
+            start = end

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from remora.record_wire import add_bodies, to_message_without_bodies
+from remora.record_wire import add_bodies, write_without_bodies
 from remora.records import CallRecord
 from remora_proto.v1 import records_pb2 as pb
 
@@ -106,7 +106,7 @@ def _bare(record: CallRecord) -> CallRecord:
 
 
 def _encode(record: CallRecord) -> Encoded:
-    facts = to_message_without_bodies(record).SerializeToString()
+    facts = write_without_bodies(record)
     if record.request_body is None and record.response_body is None:
         return Encoded(facts, None)
     return Encoded(facts, _encode_bodies(record))

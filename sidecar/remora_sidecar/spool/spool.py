@@ -343,6 +343,19 @@ class Spool:
         return self._stored - deleted + len(self._backlog)
 
     @property
+    def limit_bytes(self) -> int:
+        """The bound of the file."""
+        return self._limit_bytes
+
+    async def waiting_bytes(self) -> int | None:
+        """Room that waiting records take, in the file and in memory; None: the file can't tell."""
+        if not self.depth:
+            return 0
+        drain = self._drain
+        stored = 0 if drain is None else await self._in_worker(drain.used_bytes)
+        return None if stored is None else stored + self._backlog.used_bytes
+
+    @property
     def queued(self) -> int:
         """Records that are only in memory."""
         return len(self._backlog)

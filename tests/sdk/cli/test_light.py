@@ -62,7 +62,8 @@ def _listed(help_text: str) -> dict[str, str]:
 def test_help_lists_all_commands_and_marks_those_whose_packages_are_missing(light):
     listed = _listed(light("--help").stdout)
     marked = {name for name, line in listed.items() if "not installed" in line}
-    assert marked == {"demo", "run", "sidecar", "aggregator", "inject"}
+    operator = {"inject", "operator", "ca", "doctor"}
+    assert marked == {"demo", "run", "sidecar", "aggregator", *operator}
     assert {"records", "usage", "netinit"} <= listed.keys()
     assert "pip install 'remora[sidecar,aggregator,demo]'" in listed["demo"]
 

@@ -1,5 +1,6 @@
 import zlib
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from remora.records import Usage
 from remora_sidecar.cache import entry
 from remora_sidecar.cache.entry import CachedAnswer, CachedFacts, Chunk, decode, encode
+from remora_sidecar.dialects.base import Completeness
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 counts = st.none() | st.integers(0, 2**63 - 1)
@@ -81,6 +83,25 @@ def test_any_plain_form_with_a_right_sum_raises_nothing(plain):
     """What another version of Remora may have meant by the same version number."""
     check = entry._checksum("key", 0, len(plain), plain)
     decode(entry._HEAD.pack(b"RMRC", 1, 0, len(plain), check) + plain, "key")
+
+
+def test_a_cost_that_is_no_decimal_reads_as_nothing():
+    written = encode(replace(ANSWER, facts=CachedFacts(cost_usd="0.25")), "key")
+    plain = written[entry._HEAD.size :].replace(b'"0.25"', b'"dear"')
+    check = entry._checksum("key", 0, len(plain), plain)
+
+    assert decode(entry._HEAD.pack(b"RMRC", 1, 0, len(plain), check) + plain, "key") is None
+
+
+@given(answers)
+def test_what_a_hit_is_recorded_with_is_what_the_answer_stated(answer):
+    facts, stated = answer.facts, answer.stated
+    assert (stated.model, stated.usage, stated.response_id) == (
+        facts.model, facts.usage, facts.response_id,
+    )  # fmt: skip
+    assert (stated.tool_names, stated.finish_reason) == (facts.tool_names, facts.finish_reason)
+    assert stated.completeness is Completeness.WHOLE
+    assert answer.saved_usd == (Decimal(facts.cost_usd) if facts.cost_usd else None)
 
 
 def test_what_was_kept_under_another_key_reads_as_nothing():

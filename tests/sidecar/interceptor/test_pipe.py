@@ -69,6 +69,47 @@ async def test_what_is_written_is_there_in_the_next_turn_as_one():
     assert joined.near.told == joined.far.told == ["made"]
 
 
+async def test_an_end_that_gets_bytes_at_once_gets_them_from_within_the_write():
+    near, far = Reader(), Reader()
+    near_end, far_end = pipe(near, far, far_at_once=True)
+    near_end.write(b"ab")
+    far_end.write(b"c")
+
+    assert (far.got, near.got) == (b"ab", b"")
+    await _turn()
+    assert near.got == b"c"
+
+
+async def test_an_end_that_gets_bytes_at_once_still_gets_them_in_order_and_only_while_it_reads():
+    near, far = Reader(), Reader()
+    near_end, far_end = pipe(near, far, far_at_once=True)
+    far_end.pause_reading()
+    near_end.write(b"ab")
+    far_end.resume_reading()
+    near_end.write(b"c")
+    assert not far.got  # what waits goes first
+    await _turn()
+
+    assert far.got == b"abc"
+    assert far.pieces == 1
+
+
+async def test_a_reader_at_once_that_fails_loses_its_connection_and_its_writer_hears_of_it():
+    class Failing(Reader):
+        def data_received(self, data: bytes) -> None:
+            raise ValueError("a bug")
+
+    near, far = Reader(), Failing()
+    near_end, far_end = pipe(near, far, far_at_once=True)
+    with pytest.raises(ValueError, match="a bug"):
+        near_end.write(b"ab")
+
+    assert far_end.is_closing()
+    await _turn()  # the end
+    await _turn()  # the loss
+    assert near.told[1:] == ["ConnectionResetError"]
+
+
 async def test_an_end_that_does_not_read_makes_the_other_wait_and_misses_nothing():
     joined = _Joined()
     joined.far_end.pause_reading()

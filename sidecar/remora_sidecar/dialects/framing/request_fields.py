@@ -35,8 +35,8 @@ def read_asked(head: RequestHead, body: bytes, wanted: Collection[str] = ()) -> 
         wanted: Fields of a form to keep, whose values are text; empty if none is expected.
             A JSON object comes whole.
     """
-    content_type = header(head.headers, b"content-type") or ""
-    if wanted and content_type.strip().lower().startswith(_FORM):
+    content_type = header(head.headers, b"content-type") if wanted else None
+    if content_type is not None and content_type.strip().lower().startswith(_FORM):
         return _read_form(content_type, body, wanted)
     asked = parse_json(body)
     if isinstance(asked, dict):

@@ -8,6 +8,7 @@ Beside the making of completions it claims what is done with those that OpenAI s
 import re
 from collections.abc import Mapping
 
+from remora.frozen import by_name
 from remora_sidecar.dialects.base import AnswerReader, CallRequest, samples
 from remora_sidecar.dialects.error_shapes import openai_error
 from remora_sidecar.dialects.framing.request_fields import read_asked
@@ -34,6 +35,8 @@ _STORED: Mapping[tuple[str, bool, bool], str] = {
     ("DELETE", True, False): "chat.completions.delete",
 }
 """By method, and whether the path names a completion and its messages."""
+
+_asked = by_name(CallRequest)
 
 _GOOGLE_PATH, _VERTEX_PATH = "/v1beta/openai/", "/endpoints/openapi/"
 
@@ -69,7 +72,7 @@ class OpenAIChat:
             reads_back = operation in _READS_BACK
             return CallRequest(operation, states_usage=reads_back, reads_back=reads_back)
         asked, problem = read_asked(head, body)
-        return CallRequest(
+        return _asked(
             _CHAT,
             model=requested_model(head, asked),
             stream=asked.get("stream") is True,
