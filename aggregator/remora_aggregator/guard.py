@@ -10,8 +10,7 @@ import grpc
 from remora.clock import Clock
 from remora_aggregator.descriptors import room_for
 from remora_aggregator.service.api_server import connected
-from remora_aggregator.service.audit import AuditLog, AuditSink
-from remora_aggregator.service.audit_file import AUDIT_FILE, AuditFile
+from remora_aggregator.service.audit import AuditSink
 from remora_aggregator.service.entrance import Entrance, EntranceRates
 from remora_aggregator.service.flight import Flight
 from remora_aggregator.service.gate import Gate
@@ -31,18 +30,23 @@ class Guard:
 
     Attributes:
         entrance: Lets callers in, for gRPC and HTTP alike.
-        audit: Keeps what admins do.
         gate: Has gRPC ask the entrance.
     """
 
     entrance: Entrance
-    audit: AuditSink
     gate: Gate
 
 
 @asynccontextmanager
-async def guarding(settings: AggregatorSettings, clock: Clock) -> AsyncIterator[Guard]:
+async def guarding(
+    settings: AggregatorSettings, clock: Clock, audit: AuditSink
+) -> AsyncIterator[Guard]:
     """Build the guard that settings ask for, and keep it as long as it is needed.
+
+    Args:
+        settings: Say who comes in, and how much.
+        clock: Tells when.
+        audit: Keeps what admins do.
 
     Raises:
         ConfigError: A file can't be used.
@@ -56,9 +60,8 @@ async def guarding(settings: AggregatorSettings, clock: Clock) -> AsyncIterator[
             queries=settings.queries_per_s,
         )
         entrance = Entrance(who, rates.limits, clock, calls_each=settings.calls_each)
-        audit = _audit(settings)
         gate = Gate(entrance, Flight(settings.bytes_in_flight), audit, clock)
-        yield Guard(entrance, audit, gate)
+        yield Guard(entrance, gate)
 
 
 async def _who(settings: AggregatorSettings, clock: Clock, stack: AsyncExitStack) -> Authenticator:
@@ -78,11 +81,6 @@ async def _who(settings: AggregatorSettings, clock: Clock, stack: AsyncExitStack
         pods = PodTokens(api, clock)
         stack.push_async_callback(pods.aclose)
     return Identities(tokens, pods, certificates=settings.client_ca is not None)
-
-
-def _audit(settings: AggregatorSettings) -> AuditSink:
-    """Keep it beside the records; replicas that share a database have no folder in common."""
-    return AuditLog() if settings.database else AuditFile(settings.data_dir / AUDIT_FILE)
 
 
 def credentials_of(settings: AggregatorSettings) -> grpc.ServerCredentials | None:

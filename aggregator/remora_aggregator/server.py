@@ -16,11 +16,10 @@ from grpc_reflection.v1alpha import reflection
 from remora import __version__
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
+from remora_aggregator.auditing import Auditing, auditing
 from remora_aggregator.guard import credentials_of, guarding, server_options
 from remora_aggregator.keeping import keeping
 from remora_aggregator.service.admin_service import AdminService
-from remora_aggregator.service.audit_file import AUDIT_FILE
-from remora_aggregator.service.audit_reading import AuditReader
 from remora_aggregator.service.gate import Admitted, counted
 from remora_aggregator.service.record_service import RecordService
 from remora_aggregator.settings import AggregatorSettings
@@ -70,16 +69,18 @@ async def running_aggregator(
     credentials, used_clock = credentials_of(settings), clock or SystemClock()
     async with (
         _opened(settings) as store,
-        guarding(settings, used_clock) as guard,
-        serving_http(settings, store, guard.entrance, used_clock, audit=guard.audit) as http,
+        guarding(settings, used_clock, (audit := auditing(settings, store)).sink) as guard,
+        serving_http(settings, store, guard.entrance, used_clock, audit=audit.sink) as http,
         keeping(settings, store, Admitted(), used_clock) as kept,
     ):
         http.tell_damage(kept.upkeep)
         server = grpc.aio.server(options=server_options(settings), interceptors=[guard.gate])
-        service = RecordService(store, Admitted(), used_clock, version=__version__)
+        service = RecordService(
+            store, Admitted(), used_clock, version=__version__, hear=http.front.roster.hear
+        )
         pb_grpc.add_RecordServiceServicer_to_server(service, server)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(kept.tasks, server)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(_admin(settings, store), server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(_admin(store, audit), server)
         health = await _add_health(server)
         address = _bind(server, settings.listen, credentials)
         await server.start()
@@ -103,9 +104,8 @@ async def _opened(settings: AggregatorSettings) -> AsyncIterator[RecordStore]:
             yield store
 
 
-def _admin(settings: AggregatorSettings, store: RecordStore) -> AdminService:
-    audit = AuditReader(None if settings.database else settings.data_dir / AUDIT_FILE)
-    return AdminService(Purging(store), audit, Admitted(), count=counted)
+def _admin(store: RecordStore, audit: Auditing) -> AdminService:
+    return AdminService(Purging(store), audit.reading, Admitted(), count=counted)
 
 
 async def _add_health(server: grpc.aio.Server) -> HealthServicer:

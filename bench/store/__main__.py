@@ -22,23 +22,24 @@ _MILLION = 1_000_000
 @click.command()
 @click.option("--quick", is_flag=True, help="A short look; nothing is written.")
 @click.option("--only", multiple=True, type=click.Choice(["sqlite", "postgres", "questions"]))
-@click.option("--records", default=10 * _MILLION, show_default=True, help="Of the largest store.")
+@click.option("--records", default=_MILLION, show_default=True, help="Of the largest store.")
 def main(*, quick: bool, only: tuple[str, ...], records: int) -> None:
     """Measure ingest on both databases, and questions against the number of records."""
     pin_this_process()
     chosen = only or ("sqlite", "postgres", "questions")
     found: list[Figure] = []
-    rounds, count = (1, 20_000) if quick else (5, 100_000)
+    rounds, count = (1, 20_000) if quick else (5, 60_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if "sqlite" in chosen:
             found += _shown(ingesting.ingest(folder / "sqlite", rounds, count, {}, "SQLite"))
         if "postgres" in chosen:
             found += _shown(_postgres(folder, rounds, count))
+            found += _shown(ingesting.compared(found, "PostgreSQL", "SQLite"))
         if "questions" in chosen:
-            sizes = [_MILLION // 10, _MILLION] if quick else _sizes(records)
+            sizes = [_MILLION // 10] if quick else _sizes(records)
             by_size = asking.questions(folder / "questions", sizes)
-            found += _shown(asking.figures(by_size, _MILLION))
+            found += _shown(asking.figures(by_size, min(_MILLION, sizes[-1])))
             if not quick:
                 plot(by_size, CHECKOUT / "docs" / "store-growth.svg")
     if not quick and not only:
@@ -46,8 +47,8 @@ def main(*, quick: bool, only: tuple[str, ...], records: int) -> None:
 
 
 def _sizes(records: int) -> list[int]:
-    return [size for size in (10_000, 100_000, _MILLION, 3 * _MILLION, 10 * _MILLION)
-            if size <= records]  # fmt: skip
+    steps = (10_000, 100_000, _MILLION, 3 * _MILLION, 10 * _MILLION)
+    return [*(size for size in steps if size < records), records]
 
 
 def _postgres(folder: Path, rounds: int, count: int) -> list[Figure]:

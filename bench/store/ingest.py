@@ -1,16 +1,25 @@
 """How much an aggregator takes in, durably, and how soon it says so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from statistics import median
 
 from bench.cores import OTHERS_CORE
 from bench.figure import Better, Figure, Target
-from bench.store.servers import AggregatorProcess, Load, Taken, reported, started_aggregator
+from bench.store.servers import (
+    AggregatorProcess,
+    Load,
+    Taken,
+    indexed,
+    reported,
+    started_aggregator,
+)
 
 _BARE, _BODIES, _PACED = 5_000.0, 1_500.0, 5_000.0
 _ACKNOWLEDGED_MS, _RESIDENT_MB = 50.0, 150.0
+_OF_THE_OTHER = 0.7
+_WITHOUT_BODIES, _WITH_BODIES = "without bodies", "with 4 KB bodies"
 
 
 def ingest(
@@ -26,17 +35,22 @@ def ingest(
         kind: What it is called.
     """
     taken: dict[str, list[Taken]] = {"bare": [], "bodies": [], "paced": []}
+    word_us = []
     numbers = count(1)
     with started_aggregator(folder, settings) as aggregator:
         for _ in range(rounds):
             for name, load in _loads(records).items():
                 first = next(numbers) * 100
                 taken[name].append(_measured(load, first, aggregator))
+                if load.bodies_bytes:
+                    # Else they would be indexed while the next ones are measured.
+                    word_us.append(indexed(aggregator) / load.records * 1e6)
         resident = aggregator.resident_mb
     barred = kind == "SQLite"
     return [
-        _rate(kind, "without bodies", taken["bare"], _BARE if barred else None),
-        _rate(kind, "with 4 KB bodies", taken["bodies"], _BODIES if barred else None),
+        _rate(kind, _WITHOUT_BODIES, taken["bare"], _BARE if barred else None),
+        _rate(kind, _WITH_BODIES, taken["bodies"], _BODIES if barred else None,
+              f", and {median(word_us):.0f} µs later for the words that were left"),
         _acknowledged(kind, taken["paced"], barred=barred),
         Figure(
             f"store_{kind}_resident", f"{kind}: memory after it", "MB",
@@ -60,11 +74,11 @@ def _measured(load: Load, first: int, aggregator: AggregatorProcess) -> Taken:
     return reported(numbered, aggregator)
 
 
-def _rate(kind: str, what: str, taken: list[Taken], bar: float | None) -> Figure:
+def _rate(kind: str, what: str, taken: list[Taken], bar: float | None, more: str = "") -> Figure:
     rates = [each.per_second for each in taken]
     cpu_us = median(each.cpu_us for each in taken)
     return Figure(
-        f"store_{kind}_{what.replace(' ', '_')}",
+        _name(kind, what),
         f"{kind}: records/s {what}, 20 reporters, one core",
         "1/s",
         None if bar is None else Target(Better.MORE, bar, unit="/s"),
@@ -72,8 +86,31 @@ def _rate(kind: str, what: str, taken: list[Taken], bar: float | None) -> Figure
         rounds={"remora": rates},
         verdict=median(rates),
         verdict_unit="/s",
-        note=f"{cpu_us:.0f} µs of the aggregator's CPU a record",
+        note=f"{cpu_us:.0f} µs of the aggregator's CPU a record{more}",
     )
+
+
+def _name(kind: str, what: str) -> str:
+    return f"store_{kind}_{what.replace(' ', '_')}"
+
+
+def compared(found: Sequence[Figure], kind: str, other: str) -> list[Figure]:
+    """Compare what two databases take in, where both were measured."""
+    rates = {figure.name: figure.values["remora"] for figure in found if "remora" in figure.values}
+    figures = []
+    for what in (_WITHOUT_BODIES, _WITH_BODIES):
+        ours, theirs = rates.get(_name(kind, what)), rates.get(_name(other, what))
+        if ours and theirs:
+            figures.append(
+                Figure(
+                    f"store_{kind}_of_{other}_{what.replace(' ', '_')}",
+                    f"{kind}: records/s {what}, of {other}'s", "1/s",
+                    Target(Better.MORE, _OF_THE_OTHER, unit="x"),
+                    values={other: theirs, kind: ours},
+                    verdict=ours / theirs, verdict_unit="x",
+                )
+            )  # fmt: skip
+    return figures
 
 
 def _acknowledged(kind: str, taken: list[Taken], *, barred: bool) -> Figure:

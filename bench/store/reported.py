@@ -13,19 +13,22 @@ MODELS = ("gpt-4o-2024-08-06", "gpt-4o-mini", "claude-sonnet-5", "gemini-3-pro",
 _PROVIDERS = ("openai", "openai", "anthropic", "google", "groq")
 _WORKLOADS = ("research", "triage", "review")
 _KINDS = 400
+_KINDS_WITH_BODIES = 100
+"""Words are drawn one by one, which takes longer than all else here."""
 _CALL_ID = b"c" * 32
 _STARTED = struct.pack("<Q", 0x6161616161616161)
 
 
-def kinds(seed: int, *, bodies_bytes: int = 0) -> list[bytes]:
+def kinds(seed: int, *, bodies_bytes: int = 0, count: int = _KINDS) -> list[bytes]:
     """Write records whose id and start are still to be set.
 
     Args:
         seed: Another one gives others.
         bodies_bytes: How large both bodies are together; 0: none.
+        count: How many.
     """
     chance = random.Random(seed)  # noqa: S311 - load, no secret
-    return [_kind(chance, seed, bodies_bytes).SerializeToString() for _ in range(_KINDS)]
+    return [_kind(chance, seed, bodies_bytes).SerializeToString() for _ in range(count)]
 
 
 def numbered(kind: bytes, number: int, started_unix_ns: int) -> bytes:
@@ -110,11 +113,12 @@ def batches(reporter: int, count: int, batch: int, *, bodies_bytes: int = 0) -> 
         batch: How many records a message has.
         bodies_bytes: As `kinds` takes it.
     """
-    made = kinds(reporter, bodies_bytes=bodies_bytes)
+    count_of_kinds = _KINDS_WITH_BODIES if bodies_bytes else _KINDS
+    made = kinds(reporter, bodies_bytes=bodies_bytes, count=count_of_kinds)
     for begin in range(0, count, batch):
         report = pb.WrittenReport()
         for sequence in range(begin, min(begin + batch, count)):
             started = BEGIN_NS + sequence * 1_000_000_000
-            record = numbered(made[sequence % _KINDS], (reporter << 64) + sequence, started)
+            record = numbered(made[sequence % len(made)], (reporter << 64) + sequence, started)
             report.entries.add(sequence=sequence, record=record)
         yield report.SerializeToString()

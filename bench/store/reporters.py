@@ -7,6 +7,7 @@ starts.
 
 import asyncio
 import json
+import random
 import sys
 import time
 from collections import deque
@@ -37,9 +38,21 @@ class Seen:
 
 
 async def report(
-    address: str, number: int, messages: list[bytes], *, under_way: int, every_s: float, seen: Seen
-) -> None:
-    """Be one reporter."""
+    address: str, number: int, messages: list[bytes], *, under_way: int, every_s: float,
+    lag_s: float, seen: Seen,
+) -> None:  # fmt: skip
+    """Be one reporter.
+
+    Args:
+        address: Of the aggregator.
+        number: Its own.
+        messages: What it reports.
+        under_way: How many messages may wait for their answers.
+        every_s: From one message to the next; 0: as soon as it may. Who falls behind waits since
+            the message was due, not since it could be sent.
+        lag_s: How long after the others it begins: reporters know nothing of each other.
+        seen: What came of it.
+    """
     async with grpc.aio.insecure_channel(address) as channel:
         call = channel.stream_stream(
             _METHOD,
@@ -53,13 +66,13 @@ async def report(
         room = asyncio.Semaphore(under_way)
 
         async def send() -> None:
-            next_s = time.perf_counter()
+            due_s = time.perf_counter() + lag_s
             for message in messages:
-                await room.acquire()
                 if every_s:
-                    await asyncio.sleep(max(0.0, next_s - time.perf_counter()))
-                    next_s += every_s
-                sent.append(time.perf_counter())
+                    await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+                await room.acquire()
+                sent.append(due_s if every_s else time.perf_counter())
+                due_s += every_s
                 await call.write(message)
             await call.done_writing()
 
@@ -74,12 +87,15 @@ async def report(
 
 async def _all(address: str, written: list[list[bytes]], under_way: int, every_s: float) -> Seen:
     seen = Seen()
+    chance = random.Random(0)  # noqa: S311 - load, no secret
     begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number, messages in enumerate(written):
+            lag_s = every_s * chance.random()
             group.create_task(
-                report(address, number, messages, under_way=under_way, every_s=every_s, seen=seen)
-            )
+                report(address, number, messages, under_way=under_way, every_s=every_s,
+                       lag_s=lag_s, seen=seen)
+            )  # fmt: skip
     seen.seconds = time.perf_counter() - begun
     return seen
 

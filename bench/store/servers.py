@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from bench.cores import OTHERS_CORE, PROXY_CORE, on_core
 from bench.machine import CHECKOUT
 from bench.process import cpu_seconds, resident_mb
 from bench.servers import clean_environment
 from remora.testing.server_process import ServerProcess, part_command
+from remora_proto.v1 import records_pb2 as pb
+from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,16 @@ def started_aggregator(
         process = ServerProcess("aggregator", command, environment, folder / "log")
     with process:
         yield AggregatorProcess(process)
+
+
+def indexed(aggregator: AggregatorProcess) -> float:
+    """Wait until the words of all bodies are indexed; gives the CPU seconds that took."""
+    before_s = aggregator.cpu_s
+    wanted = pb.QueryRequest(filter=pb.RecordFilter(text="nobodysaidthis"), limit=1)
+    with grpc.insecure_channel(aggregator.address) as channel:
+        # Who asks by words is answered once they are.
+        list(pb_grpc.RecordServiceStub(channel).Query(wanted))
+    return aggregator.cpu_s - before_s
 
 
 def reported(load: Load, *aggregators: AggregatorProcess) -> Taken:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from remora.errors import BadRequest
 from remora_aggregator.service.audit import AuditEntry
-from remora_aggregator.service.audit_reading import MOST_ENTRIES, AuditQuestion, AuditReader
+from remora_aggregator.service.audit_reading import MOST_ENTRIES, AuditQuestion, AuditReading
 from remora_aggregator.service.caller import Caller, Callers
 from remora_aggregator.service.grpc_errors import Context, errors_as_status
 from remora_aggregator.service.permissions import Act
@@ -22,7 +22,7 @@ class AdminService(pb_grpc.AdminServiceServicer):
     def __init__(
         self,
         purging: Purging,
-        audit: AuditReader,
+        audit: AuditReading,
         callers: Callers,
         *,
         count: Callable[[int], None],

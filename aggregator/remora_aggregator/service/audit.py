@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from remora_aggregator.service.caller import Caller
 
 logger = logging.getLogger(__name__)
+
+KEPT_BYTES: Final = 160 * 1024 * 1024
+"""How much is kept, about; the oldest goes."""
 
 _MAX_TEXT_CHARS = 500
 _MAX_FIELDS = 40

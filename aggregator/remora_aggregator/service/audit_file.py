@@ -6,14 +6,14 @@ import os
 import threading
 from pathlib import Path
 
-from remora_aggregator.service.audit import AuditEntry, AuditLog, line_of
+from remora_aggregator.service.audit import KEPT_BYTES, AuditEntry, AuditLog, line_of
 
 logger = logging.getLogger(__name__)
 
 AUDIT_FILE = "audit.jsonl"
 
-_PIECE_BYTES = 16 * 1024 * 1024
 _OLD_PIECES = 9
+_PIECE_BYTES = KEPT_BYTES // (_OLD_PIECES + 1)
 
 
 class AuditFile:

@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from remora.errors import BadRequest
 from remora_aggregator.service.audit import AuditEntry
 
 MOST_ENTRIES: Final = 1_000
@@ -39,25 +38,23 @@ class AuditQuestion:
         return seen is None or bool({entry.namespace, entry.asked.get("namespace")} & seen)
 
 
+class AuditReading(Protocol):
+    """Reads what an `AuditSink` kept."""
+
+    async def newest(self, question: AuditQuestion) -> tuple[list[AuditEntry], bool]:
+        """Return the newest entries, the newest first, and whether there are older ones."""
+        ...
+
+
 class AuditReader:
     """Reads the file that `AuditFile` writes, and its older pieces."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Take the file; None: what is done is written to the program's log alone."""
+    def __init__(self, path: Path) -> None:
+        """Take the file."""
         self._path = path
 
     async def newest(self, question: AuditQuestion) -> tuple[list[AuditEntry], bool]:
-        """Return the newest entries, the newest first, and whether there are older ones.
-
-        Raises:
-            BadRequest: There is no file to read (status 409).
-        """
-        if self._path is None:
-            text = (
-                "this aggregator has no folder of its own, and writes its audit log to its "
-                "program's log: look there for lines that begin with `audit`"
-            )
-            raise BadRequest(text, status=409, code="no_audit_file")
+        """Return the newest entries, the newest first, and whether there are older ones."""
         return await asyncio.to_thread(_found, self._path, question)
 
 
@@ -76,7 +73,7 @@ def _entries(path: Path, since_unix_ns: int) -> Iterator[AuditEntry]:
     for piece in _pieces(path):
         is_newer = False
         for line in reversed(piece.splitlines()):
-            if (entry := _entry(line)) is not None:
+            if (entry := entry_in(line)) is not None:
                 is_newer = is_newer or entry.at_unix_ns >= since_unix_ns
                 yield entry
         if piece and not is_newer:
@@ -96,7 +93,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
         number += 1
 
 
-def _entry(line: bytes) -> AuditEntry | None:
+def entry_in(line: bytes | str) -> AuditEntry | None:
     """Read a line; None where it is none, such as one that was cut when the disk was full."""
     try:
         said: dict[str, Any] = json.loads(line)

@@ -17,12 +17,13 @@ _LEASE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 _MAX_BUDGET_CHARS = 200
 _MAX_UNIX_NS = (1 << 63) - 1
 
-_PER: Mapping[int, Per] = {
-    pb.BUDGET_PER_TASK: "task",
-    pb.BUDGET_PER_SESSION: "session",
-    pb.BUDGET_PER_AGENT: "agent",
-    pb.BUDGET_PER_NAMESPACE: "namespace",
+PER_NUMBERS: Mapping[Per, pb.BudgetPer.ValueType] = {
+    "task": pb.BUDGET_PER_TASK,
+    "session": pb.BUDGET_PER_SESSION,
+    "agent": pb.BUDGET_PER_AGENT,
+    "namespace": pb.BUDGET_PER_NAMESPACE,
 }
+PER: Mapping[int, Per] = {number: per for per, number in PER_NUMBERS.items()}
 
 CONTROLS: Mapping[Control, pb.TaskControl.ValueType] = {
     Control.OPEN: pb.TASK_CONTROL_OPEN,
@@ -64,7 +65,7 @@ def _ask(ask: pb.LeaseRequest.Ask, namespace: str) -> Ask:
 
 
 def _account(ask: pb.LeaseRequest.Ask, namespace: str) -> AccountKey:
-    per = _PER.get(ask.per)
+    per = PER.get(ask.per)
     if per is None:
         raise ValueError(f"budgets per {ask.per} are not shared")
     # A namespace has one account of a budget, whatever its sidecars call the namespace.

@@ -32,7 +32,7 @@ class Act(Enum):
     REPORT = "report records"
     READ_RECORDS = "read records"
     LEASE = "lease parts of budgets"
-    READ_TASKS = "read tasks"
+    READ_TASKS = "read tasks and budgets"
     STEER_TASKS = "create, change, pause or cancel tasks"
     RESUME_TASKS = "resume tasks"
     PURGE = "purge records"
@@ -70,6 +70,7 @@ METHODS: Final[Mapping[str, Act]] = MappingProxyType(
         "/remora.v1.RecordService/Watch": Act.READ_RECORDS,
         "/remora.v1.RecordService/Usage": Act.READ_RECORDS,
         "/remora.v1.TaskService/Lease": Act.LEASE,
+        "/remora.v1.TaskService/Budgets": Act.READ_TASKS,
         "/remora.v1.TaskService/Get": Act.READ_TASKS,
         "/remora.v1.TaskService/List": Act.READ_TASKS,
         "/remora.v1.TaskService/Watch": Act.READ_TASKS,

@@ -7,9 +7,11 @@ from remora.errors import BadRequest
 from remora_aggregator.service.caller import Caller, Callers
 from remora_aggregator.service.grpc_errors import Context, errors_as_status
 from remora_aggregator.service.projection import order_of, projection
+from remora_aggregator.service.sidecar_news import HearNews, news_in, nobody_listens
 from remora_aggregator.service.usage_answer import usage_answer
 from remora_aggregator.store.cursor import cursor_of, place_of
 from remora_aggregator.store.facts import Stamp
+from remora_aggregator.store.following import Seen, feed
 from remora_aggregator.store.questions import usage_question
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.selection import Selection, selection
@@ -24,8 +26,17 @@ _NS = 1_000_000_000
 class RecordService(pb_grpc.RecordServiceServicer):
     """Serves one store, of which each caller sees its part."""
 
-    def __init__(self, store: RecordStore, callers: Callers, clock: Clock, *, version: str) -> None:
-        """Take the store and who says whose call it is."""
+    def __init__(
+        self,
+        store: RecordStore,
+        callers: Callers,
+        clock: Clock,
+        *,
+        version: str,
+        hear: HearNews = nobody_listens,
+    ) -> None:
+        """Take the store, who says whose call it is, and who hears what sidecars say."""
+        self._hear = hear
         self._store = store
         self._callers = callers
         self._clock = clock
@@ -47,6 +58,8 @@ class RecordService(pb_grpc.RecordServiceServicer):
                 received_unix_ns = self._clock.now_unix_ns()
                 skew_s = _skew_s(request.sent_unix_nano, received_unix_ns)
                 stamp = Stamp(namespace, pod_uid, received_unix_ns, skew_s)
+                if (news := news_in(request, stamp)) is not None:
+                    self._hear(news)
                 yield await self._taken(request.entries, stamp, version)
                 version = ""
 
@@ -95,16 +108,13 @@ class RecordService(pb_grpc.RecordServiceServicer):
             if after is None:
                 after = Place(await self._store.last_position())
             yield pb.WatchResponse(ready_cursor=cursor_of(after))
-            while True:
-                woken.clear()
-                seen = await self._store.last_position()
-                pages = self._store.pages(chosen, after=after, bodies=not request.without_bodies)
-                async for page in pages:
-                    for stored in page.records:
-                        yield pb.WatchResponse(stored=stored)
-                    after = page.last or after
-                after = Place(max(after.position, seen))
-                await woken.wait()
+            bodies = not request.without_bodies
+            async for news in feed(self._store, chosen, after, woken, bodies=bodies):
+                if isinstance(news, Seen):
+                    await woken.wait()
+                    continue
+                for stored in news.records:
+                    yield pb.WatchResponse(stored=stored)
 
     async def Usage(self, request: pb.UsageRequest, context: Context) -> pb.UsageResponse:  # noqa: N802 - gRPC's name
         """Sum up the records that match."""

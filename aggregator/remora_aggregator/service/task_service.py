@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from remora.clock import Clock
 from remora.errors import BadRequest
+from remora_aggregator.service.budget_wire import budget_selection, page_written
 from remora_aggregator.service.caller import Caller, Callers
 from remora_aggregator.service.grpc_errors import Context, errors_as_status
 from remora_aggregator.service.leasing import Leasing
@@ -20,6 +21,7 @@ from remora_aggregator.service.task_wire import (
 )
 from remora_aggregator.tasks import lifecycle
 from remora_aggregator.tasks.amounts import Limit
+from remora_aggregator.tasks.budgets import PAGE_BUDGETS, budget_place
 from remora_aggregator.tasks.conclusions import QuietRules
 from remora_aggregator.tasks.leases import LeaseSettings
 from remora_aggregator.tasks.lifecycle import Asking, Terms
@@ -59,7 +61,7 @@ class TaskService(pb_grpc.TaskServiceServicer):
             store: Of tasks and leases.
             records: Of the tasks' calls.
             callers: Say who calls.
-            clock: Says how long nobody called for a task.
+            clock: Says how long nobody called for a task, and which windows are over.
             leases: How leases are granted.
             quiet: When tasks change that nobody calls for.
             beat_s: Watches are sent something at least so often.
@@ -67,6 +69,7 @@ class TaskService(pb_grpc.TaskServiceServicer):
         self._store = store
         self._records = records
         self._callers = callers
+        self._clock = clock
         self._leasing = Leasing(store, leases or LeaseSettings())
         self._feed = TaskFeed(store)
         self._sweep = TaskSweep(store, quiet or QuietRules(), clock)
@@ -84,6 +87,21 @@ class TaskService(pb_grpc.TaskServiceServicer):
             caller = self._caller(context)
             caller.must(Act.LEASE)
             return await self._leasing.answer(request, caller)
+        raise AssertionError("the context ends the call")  # pragma: no cover
+
+    async def Budgets(self, request: pb.BudgetsRequest, context: Context) -> pb.BudgetsResponse:  # noqa: N802 - gRPC's name
+        """Give a page of shared budgets, with what is spent and leased of each."""
+        async with errors_as_status(context):
+            caller = self._caller(context)
+            if request.filter.namespace:
+                caller.namespace_of(request.filter.namespace)
+            now = self._clock.now_unix_ns()
+            page = await self._store.budgets(
+                budget_selection(request.filter, caller.namespaces, now),
+                after=budget_place(request.cursor),
+                limit=min(request.limit or PAGE_BUDGETS, PAGE_BUDGETS),
+            )
+            return page_written(page)
         raise AssertionError("the context ends the call")  # pragma: no cover
 
     async def Get(self, request: pb.GetTaskRequest, context: Context) -> pb.GetTaskResponse:  # noqa: N802 - gRPC's name

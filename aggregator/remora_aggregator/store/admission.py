@@ -1,7 +1,6 @@
 """Which records are fit to be stored. Pure."""
 
 import re
-from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 
@@ -22,30 +21,28 @@ def unfit(record: pb.CallRecord) -> str:
     if record.started_unix_nano > _MAX_UNIX_NS:
         return "started_unix_nano is out of range"
     spans = (record.latency_s, record.ttft_s, record.overhead_s, record.cache.original_latency_s)
-    if not all(map(isfinite, spans)):
+    # The sum of numbers that are is finite, too, but for the very largest.
+    if not isfinite(sum(spans)) and not all(map(isfinite, spans)):
         return "a span of time is no finite number of seconds"
-    money = list(_money(record))
-    if not (_PLAIN_MONEY.fullmatch(" ".join(money)) or all(map(_is_money, money))):
+    money = " ".join(filter(None, _money(record)))
+    if not (_PLAIN_MONEY.fullmatch(money) or all(map(_is_money, _money(record)))):
         return "a cost, a price or a budget is no decimal amount of dollars"
     return ""
 
 
-def _money(record: pb.CallRecord) -> Iterator[str]:
+def _money(record: pb.CallRecord) -> list[str]:
     """All amounts: what is never summed has to be readable by whoever asks for the record."""
-    yield from _cost(record.cost)
-    yield record.cache.saved_usd
+    cost = record.cost
+    found = [cost.total_usd, cost.input_usd, cost.output_usd, record.cache.saved_usd]
     for attempt in record.attempts:
-        yield from _cost(attempt.cost)
+        if attempt.HasField("cost"):
+            cost = attempt.cost
+            found += (cost.total_usd, cost.input_usd, cost.output_usd)
     receipt = record.receipt
-    for candidate in receipt.candidates:
-        yield candidate.est_cost_usd
+    found += [candidate.est_cost_usd for candidate in receipt.candidates]
     for budget in receipt.budgets:
-        yield budget.spent_usd
-        yield budget.limit_usd
-
-
-def _cost(cost: pb.Cost) -> tuple[str, str, str]:
-    return cost.total_usd, cost.input_usd, cost.output_usd
+        found += (budget.spent_usd, budget.limit_usd)
+    return found
 
 
 def _is_money(text: str) -> bool:

@@ -4,11 +4,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
 
 import zstandard
 
 from remora_aggregator.store.admission import unfit
-from remora_aggregator.store.captured_text import captured_text
 from remora_aggregator.store.facts import Stamp, facts_of, is_error, parted
 from remora_aggregator.store.port import Backend, CallKey, Known, NewRecord, Writing
 from remora_aggregator.store.sql import Statement
@@ -25,6 +26,7 @@ _TRIAL = (
     Statement("update stock set bytes = bytes - 1 where name = 'bodies'"),
 )
 _local = threading.local()
+_unfit_id = lru_cache(maxsize=2_048)(unfit_id)
 
 
 class Verdict(Enum):
@@ -57,11 +59,24 @@ _KNOWN = Outcome(Verdict.KNOWN)
 
 @dataclass(slots=True)
 class Batch:
-    """Records of one origin that are committed together."""
+    """Records of one origin that are committed together.
+
+    Attributes:
+        outcomes: What became of each, once they are.
+        bodies: How many have bodies, those that were known before included.
+        given: What is written of them, once that is worked out.
+    """
 
     stamp: Stamp
     records: list[pb.CallRecord]
     outcomes: list[Outcome] = field(default_factory=list)
+    bodies: int = 0
+    given: "Sequence[tuple[CallKey, _Given]] | None" = None
+
+    def prepare(self) -> None:
+        """Work out what takes no database, so that nobody's transaction has to wait for it."""
+        if self.given is None:
+            self.given = list(_given(self))
 
 
 def commit(backend: Backend, batches: Iterable[Batch]) -> None:
@@ -73,8 +88,10 @@ def commit(backend: Backend, batches: Iterable[Batch]) -> None:
     Raises:
         Exception: One of the back end's errors; nothing of the batches was written.
     """
-    # What takes long is done before others have to wait for this transaction.
-    given = [(batch, list(_given(batch))) for batch in batches]
+    given = []
+    for batch in batches:
+        batch.prepare()
+        given.append((batch, batch.given or ()))
     with backend.transaction() as writing:
         keys = [key for _, keyed in given for key, _ in keyed]
         plan = _Plan(writing, keys, backend.flavour.mark)
@@ -83,27 +100,37 @@ def commit(backend: Backend, batches: Iterable[Batch]) -> None:
         if not given:
             for statement in _TRIAL:
                 writing.run(statement)
-    for (batch, _), found in zip(given, outcomes, strict=True):
+    for (batch, keyed), found in zip(given, outcomes, strict=True):
         batch.outcomes = found
+        batch.bodies = sum(each.new is not None and bool(each.new.bodies) for _, each in keyed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A record as it came, and as it would be written: None if it is unfit, with the reason."""
+class _Given(NamedTuple):
+    """A record as it came, and as it would be written.
+
+    Attributes:
+        new: None if it is unfit, with the reason.
+        call: What its task counts; None if no task does.
+    """
 
     record: pb.CallRecord
     stamp: Stamp
     new: NewRecord | None
     reason: str = ""
+    call: TaskCall | None = None
 
 
 def _given(batch: Batch) -> Iterable[tuple[CallKey, _Given]]:
     stamp = batch.stamp
     for record in batch.records:
         reason = unfit(record)
-        new = None if reason else new_record(record, stamp)
         key = CallKey(stamp.namespace, record.call_id, stamp.pod_uid)
-        yield key, _Given(record, stamp, new, reason)
+        if reason:
+            yield key, _Given(record, stamp, None, reason)
+            continue
+        task_id = record.attribution.task_id
+        call = _task_call(record, stamp) if task_id and not _unfit_id(task_id) else None
+        yield key, _Given(record, stamp, new_record(record, stamp), call=call)
 
 
 class _Plan:
@@ -166,13 +193,13 @@ class _Plan:
     def _counted(self) -> Iterable[CountedCall]:
         """What tasks count of the records that are to be written."""
         for key, taken in self._taken.items():
-            task_id = taken.record.attribution.task_id
-            if task_id and not unfit_id(task_id):
+            if taken.call is not None:
+                task_id = taken.record.attribution.task_id
                 before = self._replaced_record(key)
                 is_same = before is not None and before.attribution.task_id == task_id
                 yield CountedCall(
                     TaskKey(key.namespace, task_id),
-                    _task_call(taken.record, taken.stamp),
+                    taken.call,
                     taken.stamp.received_unix_ns,
                     _task_call(before, taken.stamp) if before is not None and is_same else None,
                 )
@@ -202,7 +229,7 @@ def new_record(record: pb.CallRecord, stamp: Stamp) -> NewRecord:
     if bodies is None:
         return NewRecord(facts_of(record, stamp), message)
     packed = _compressor().compress(bodies)
-    return NewRecord(facts_of(record, stamp), message, packed, captured_text(record))
+    return NewRecord(facts_of(record, stamp), message, packed)
 
 
 def _compressor() -> zstandard.ZstdCompressor:

@@ -111,17 +111,13 @@ def column_text(text: str) -> str:
 
 
 def _tokens(usage: pb.Usage) -> tuple[int, ...]:
-    return (
-        _bounded(usage.input_tokens),
-        _bounded(usage.output_tokens),
-        _bounded(usage.cache_read_tokens),
-        _bounded(usage.cache_write_tokens),
-        _bounded(usage.reasoning_tokens),
-    )
-
-
-def _bounded(tokens: int) -> int:
-    return max(-_MOST_TOKENS, min(tokens, _MOST_TOKENS))
+    stated = (
+        usage.input_tokens, usage.output_tokens, usage.cache_read_tokens,
+        usage.cache_write_tokens, usage.reasoning_tokens,
+    )  # fmt: skip
+    if min(stated) >= -_MOST_TOKENS and max(stated) <= _MOST_TOKENS:
+        return stated
+    return tuple(max(-_MOST_TOKENS, min(tokens, _MOST_TOKENS)) for tokens in stated)
 
 
 def _saved(record: pb.CallRecord) -> tuple[Decimal | None, float | None]:

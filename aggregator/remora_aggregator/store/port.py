@@ -7,7 +7,6 @@ in the order of commits and what a transaction reads is still so when it ends.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from remora_aggregator.store.facts import Facts, Value
@@ -24,8 +23,7 @@ class CallKey(NamedTuple):
     pod_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is stored under a key."""
 
     position: int
@@ -33,20 +31,17 @@ class Known:
     started_unix_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecord:
+class NewRecord(NamedTuple):
     """A record as it is to be written.
 
     Attributes:
         message: The record without its bodies, as it came.
-        bodies: Its bodies, compressed; None where it has none.
-        text: What is to be found by words; empty where nothing was captured.
+        bodies: Its bodies, compressed; None where it has none. Their words are indexed later.
     """
 
     facts: Facts
     message: bytes
     bodies: bytes | None = None
-    text: str = ""
 
 
 class Writing(Protocol):
@@ -82,6 +77,10 @@ class Writing(Protocol):
 
     def insert(self, records: Sequence[NewRecord]) -> None:
         """Write records, at positions that grow in their order."""
+        ...
+
+    def put_words(self, texts: Mapping[int, str]) -> None:
+        """Have records found by the words of their texts, which are given by position."""
         ...
 
     def periods(self, keys: Iterable[PeriodKey]) -> Mapping[PeriodKey, Totals]:

@@ -154,6 +154,13 @@ def _span_piece(question: UsageQuestion, kind: str, flavour: Flavour) -> Piece:
     written = where_facts(question.chosen, flavour, {kind: "span_id"})
     written.add("kind = ?", kind)
     keys = ["span_id" if column == kind else column for column in question.columns]
+    if question.limit and keys == ["span_id"]:
+        # Counting calls finds the largest; what is dear to add up is added up for these alone.
+        largest = (
+            f"select span_id from spans where {written.sql} "  # noqa: S608 - our own words
+            f"group by span_id{_most_calls(question, flavour)}"
+        )
+        written.add(f"span_id in ({largest})", *written.parameters, question.limit)
     sums = _summed(flavour)
     sql = (
         f"select {', '.join([*keys, '0', *sums, 'null'])} from spans "  # noqa: S608 - our own words

@@ -129,8 +129,7 @@ class Groups:
 
     def _take_buckets(self, group: Totals, row: Sequence[Value]) -> None:
         measure, bucket, count = (int(value) for value in row)  # type: ignore[arg-type]  # as the columns say
-        into = group.spreads[measure]
-        into[bucket] = into.get(bucket, 0) + count
+        group.spreads[measure].count(bucket, count)
 
     def take_records(self, question: UsageQuestion, rows: Iterable[Row]) -> None:
         """Add records one by one, where only their messages say whether they fit."""
@@ -149,8 +148,7 @@ class Groups:
             for into, measure in zip(group.spreads, MEASURES, strict=True):
                 value = facts[AT[measure]]
                 if value is not None:
-                    bucket = bucket_of(value)  # type: ignore[arg-type]  # as above
-                    into[bucket] = into.get(bucket, 0) + 1
+                    into.count(bucket_of(value))  # type: ignore[arg-type]  # as above
 
     def most_calls_first(self, limit: int) -> list[tuple[Keys, Totals]]:
         """Give the groups by start, calls and keys; a limit of 0 is none."""

@@ -11,12 +11,12 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from remora.errors import BadRequest, Unavailable
 from remora.tasks import TaskOwner
-from remora_aggregator.store import questions, sql
+from remora_aggregator.store import indexing, questions, sql
 from remora_aggregator.store.committing import Batch, Outcome, commit
 from remora_aggregator.store.facts import Stamp
 from remora_aggregator.store.port import Backend, ReadRows, Row
@@ -44,9 +44,17 @@ READERS = 4
 _RECORDS_A_COMMIT = 2_000
 _BATCHES_A_COMMIT = 64
 _TRIAL_BYTES = 1024 * 1024
+_QUIET_S = 0.05
+"""So long nobody reported, before words are indexed."""
+_MANY_BODIES, _SHORT_QUIET_S = 1_000, 0.005
+"""From so many on that are not indexed, a shorter quiet will do."""
+_MOST_BODIES = 10_000
+"""So many may wait for long: beyond, reports wait for them."""
+_AGAIN_S = 5.0
 _COMMITTED = Order()
 
 
+type _Waiting = tuple[Batch, asyncio.Future[None]]
 type CommitWatcher = Callable[[Sequence[Batch], float], None]
 
 
@@ -65,7 +73,13 @@ class RecordStore:
         self.backend = backend
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-write")
         self._read_threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
-        self._incoming: asyncio.Queue[tuple[Batch, asyncio.Future[None]]] = asyncio.Queue()
+        self._prepare_thread = ThreadPoolExecutor(1, thread_name_prefix="store-prepare")
+        self._incoming: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._prepared: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._waiting_batches = 0
+        self._unindexed = 1  # nobody has looked yet
+        self._next_index_s = 0.0
+        self._indexing = asyncio.Lock()
         self._followers: set[asyncio.Event] = set()
         self.outcomes: Counter[str] = Counter()
         self.problem = ""
@@ -83,25 +97,78 @@ class RecordStore:
         """
         batch = Batch(stamp, list(records))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._incoming.put((batch, done))
+        self._waiting_batches += 1
+        self._incoming.put_nowait((batch, done))
         await done
         return batch.outcomes
 
     async def run(self) -> None:
         """Commit what comes in, for as long as the aggregator runs."""
         while True:
-            waiting = [await self._incoming.get()]
-            records = len(waiting[0][0].records)
-            while (
-                len(waiting) < _BATCHES_A_COMMIT
-                and records < _RECORDS_A_COMMIT
-                and not self._incoming.empty()
-            ):
-                waiting.append(self._incoming.get_nowait())
-                records += len(waiting[-1][0].records)
+            waiting = _with_more(await self._next(), self._prepared)
+            self._waiting_batches -= len(waiting)
             await self._commit(waiting)
 
-    async def _commit(self, waiting: list[tuple[Batch, asyncio.Future[None]]]) -> None:
+    async def prepare(self) -> None:
+        """Work out what is to be written, for as long as the aggregator runs.
+
+        Meanwhile the commit before waits for the disk, or for another machine.
+        """
+        while True:
+            waiting = _with_more(await self._incoming.get(), self._incoming)
+            batches = [batch for batch, _ in waiting]
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._prepare_thread, _prepare, batches)
+            for each in waiting:
+                self._prepared.put_nowait(each)
+
+    async def _next(self) -> _Waiting:
+        """Wait for something to write, and index words meanwhile."""
+        while self._unindexed:
+            quiet_s = _QUIET_S if self._unindexed < _MANY_BODIES else _SHORT_QUIET_S
+            wait_s = max(quiet_s, self._next_index_s - asyncio.get_running_loop().time())
+            if wait_s > quiet_s or self._unindexed <= _MOST_BODIES:
+                with suppress(TimeoutError):
+                    return await self._within(wait_s)
+            await self._try_to_index()
+        return await self._prepared.get()
+
+    async def _within(self, seconds: float) -> _Waiting:
+        if not self._prepared.empty():
+            return self._prepared.get_nowait()
+        async with asyncio.timeout(seconds):
+            return await self._prepared.get()
+
+    async def _try_to_index(self) -> None:
+        try:
+            await self._index()
+        except Exception as error:  # noqa: BLE001 - as in `write_with`
+            why = error if isinstance(error, Unavailable) else type(error).__name__
+            logger.warning("words are not indexed: %s", why)
+            self._next_index_s = asyncio.get_running_loop().time() + _AGAIN_S
+
+    async def _index(self) -> None:
+        """Put the words of some bodies into their index; raises Unavailable."""
+        async with self._indexing:
+            part = await self._asked(partial(indexing.read_slice, self.backend))
+            if part is None:
+                self._unindexed = 0
+                return
+            self._unindexed = await self.write_with(partial(indexing.index, self.backend, part))
+
+    async def index_all(self) -> None:
+        """Have all that is committed by now found by its words; raises Unavailable."""
+        last = await self.last_position()
+        while True:
+            indexed, waiting = await self._indexing_state()
+            if indexed >= last or not waiting:
+                return
+            await self._index()
+
+    async def _indexing_state(self) -> tuple[int, int]:
+        return await self.ask(indexing.STATE, _position_and_count)
+
+    async def _commit(self, waiting: list[_Waiting]) -> None:
         batches = [batch for batch, _ in waiting]
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -119,6 +186,7 @@ class RecordStore:
         self.outcomes.update(
             outcome.verdict.value for batch in batches for outcome in batch.outcomes
         )
+        self._unindexed += sum(batch.bodies for batch in batches)
         _settle(waiting, None)
         self.wake_followers()
         for watcher in self.commit_watchers:
@@ -167,12 +235,17 @@ class RecordStore:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits to be written."""
-        return self._incoming.empty()
+        return not self._waiting_batches
 
     @property
     def waiting_batches(self) -> int:
         """How many batches wait for the commit that is under way."""
-        return self._incoming.qsize()
+        return self._waiting_batches
+
+    @property
+    def unindexed_bodies(self) -> int:
+        """How many bodies are not in the index of words yet, as far as is known here."""
+        return self._unindexed
 
     @property
     def follower_count(self) -> int:
@@ -222,6 +295,8 @@ class RecordStore:
         self, chosen: Selection, *, after: Place | None, order: Order, most: int, bodies: bool
     ) -> Page:
         """Read one page, which may hold less than asked and not be the last; raises Unavailable."""
+        if chosen.words:
+            await self.index_all()
         most = min(most, PAGE_RECORDS)
         asked = SCANNED_RECORDS if chosen.residual else most
         statement = sql.page(
@@ -240,6 +315,8 @@ class RecordStore:
     async def usage(self, question: UsageQuestion) -> list[tuple[Keys, Totals]]:
         """Sum up; each group with its keys and the start of its interval. Raises Unavailable."""
         groups = Groups()
+        if question.chosen.words:
+            await self.index_all()
         if question.chosen.residual:
             await self.ask(_scan(self.backend, question), partial(groups.take_records, question))
         else:
@@ -259,10 +336,13 @@ class RecordStore:
         Raises:
             Unavailable: The store can't be read.
         """
+        return await self._asked(partial(self.backend.read, statement, read))
+
+    async def _asked[T](self, work: Callable[[threading.Event], T]) -> T:
         abandoned = threading.Event()
-        work = partial(self.backend.read, statement, read, abandoned)
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._read_threads, work)
+            return await loop.run_in_executor(self._read_threads, work, abandoned)
         except asyncio.CancelledError:
             abandoned.set()
             raise
@@ -282,9 +362,26 @@ class RecordStore:
 
     def close(self) -> None:
         """Close the database; nothing may be under way."""
+        self._prepare_thread.shutdown(wait=True)
         self._write_thread.shutdown(wait=True)
         self._read_threads.shutdown(wait=True)
         self.backend.close()
+
+
+def _with_more(first: _Waiting, others: asyncio.Queue[_Waiting]) -> list[_Waiting]:
+    """Take what waits too, as much as goes together."""
+    waiting, records = [first], len(first[0].records)
+    while len(waiting) < _BATCHES_A_COMMIT and records < _RECORDS_A_COMMIT and not others.empty():
+        waiting.append(others.get_nowait())
+        records += len(waiting[-1][0].records)
+    return waiting
+
+
+def _prepare(batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        # What can't be read fails its commit, where all that fails is dealt with.
+        with suppress(Exception):
+            batch.prepare()
 
 
 def _scan(backend: Backend, question: UsageQuestion) -> Statement:
@@ -296,6 +393,10 @@ def _scan(backend: Backend, question: UsageQuestion) -> Statement:
 
 def _only_number(rows: Iterable[Row]) -> int:
     return next(int(value or 0) for (value,) in rows)
+
+
+def _position_and_count(rows: Iterable[Row]) -> tuple[int, int]:
+    return next((int(position or 0), int(count or 0)) for position, count in rows)
 
 
 def _part_of(batches: Sequence[Batch]) -> Batch | None:
@@ -312,7 +413,7 @@ def _part_of(batches: Sequence[Batch]) -> Batch | None:
     return Batch(first.stamp, kept)
 
 
-def _settle(waiting: list[tuple[Batch, asyncio.Future[None]]], failure: Unavailable | None) -> None:
+def _settle(waiting: list[_Waiting], failure: Unavailable | None) -> None:
     for _, done in waiting:
         if done.done():
             continue
@@ -332,6 +433,7 @@ async def serving(backend: Backend) -> AsyncIterator[RecordStore]:
     store = RecordStore(backend)
     backend.listen(partial(_wake_from_thread, asyncio.get_running_loop(), store))
     tasks = TaskOwner("store")
+    tasks.spawn(store.prepare(), name="preparer")
     tasks.spawn(store.run(), name="writer")
     try:
         yield store

@@ -43,7 +43,7 @@ class Flavour:
         unindexed: Keeps a column's index out of the plan.
         number: Reads a column of money as a number that orders.
         money_sum: Adds up a column of money.
-        words: Chooses positions by words of captured text; the words are its one parameter.
+        words: Chooses positions by words of captured text; the words are its parameter, each time.
         word_joint: Puts words together for it.
         word: Spells a word as its index does.
     """
@@ -95,7 +95,8 @@ def where(chosen: Selection, flavour: Flavour) -> Where:
     _add_times(written, chosen)
     if chosen.words:
         words = flavour.word_joint.join(map(flavour.word, chosen.words))
-        written.add(f"position in ({flavour.words})", words)
+        given = [words] * flavour.words.count("?")
+        written.add(f"position in ({flavour.words})", *given)
     return written
 
 

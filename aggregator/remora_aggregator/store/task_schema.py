@@ -1,6 +1,15 @@
 """The tables of tasks and leases, alike in both databases. Released steps: never changed."""
 
 from collections.abc import Sequence
+from typing import Final
+
+BUDGETS_SAID: Final = (
+    # What people are told of a budget: as who asked last said it.
+    "alter table accounts add column limit_picousd {text}",
+    "alter table accounts add column limit_tokens bigint",
+    "alter table accounts add column asked_unix_ns bigint not null default 0",
+)
+"""Statements of a later step; the type of texts is to be put in."""
 
 
 def tables(text: str, blob: str) -> Sequence[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from remora.clock import Clock
 from remora.errors import BadRequest
+from remora_aggregator.store.budget_reading import budget_page
 from remora_aggregator.store.cursor import place_of as record_place_of
 from remora_aggregator.store.facts import Value
 from remora_aggregator.store.port import Row
@@ -13,6 +14,8 @@ from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.selection import selection
 from remora_aggregator.store.sql import Order, Statement
 from remora_aggregator.store.task_tables import TASK_COLUMNS, TaskRow, TaskTables, row_of
+from remora_aggregator.tasks.budgets import BudgetPage, BudgetSelection
+from remora_aggregator.tasks.leases import AccountKey
 from remora_aggregator.tasks.ports import ChangedTask, Changes, DecideBooks, DecideTask, Wanted
 from remora_aggregator.tasks.selection import Place, TaskSelection
 from remora_aggregator.tasks.task import Task, TaskEntry, TaskKey
@@ -88,6 +91,13 @@ class StoredTasks:
         return await self._store.ask(
             Statement(sql, parameters), lambda rows: [row_of(row) for row in rows]
         )
+
+    async def budgets(
+        self, chosen: BudgetSelection, *, after: AccountKey | None, limit: int
+    ) -> BudgetPage:
+        """Read a page of shared budgets."""
+        now = self._clock.now_unix_ns()
+        return await budget_page(self._store, chosen, after=after, limit=limit, now_unix_ns=now)
 
     async def task(self, key: TaskKey) -> TaskEntry | None:
         """Read one task."""

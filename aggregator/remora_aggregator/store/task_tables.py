@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from remora_aggregator.store.facts import Value
 from remora_aggregator.store.port import Row, Writing
 from remora_aggregator.store.sql import Statement
-from remora_aggregator.tasks.amounts import NOTHING, Amount
+from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
 from remora_aggregator.tasks.conclusions import after_call
 from remora_aggregator.tasks.leases import AccountKey, Book, Lease, LeaseKey
 from remora_aggregator.tasks.ports import Wanted
@@ -21,6 +21,7 @@ _ENTRY: Final = TypeAdapter(TaskEntry)
 _BUSY: Final = (State.PLANNING, State.RUNNING)
 _ACCOUNT: Final = AccountKey._fields
 _AMOUNTS: Final = ("spent_picousd", "spent_tokens", "granted_picousd", "granted_tokens")
+_SAID: Final = ("limit_picousd", "limit_tokens", "asked_unix_ns")
 _LEASE: Final = (*LeaseKey._fields, *_AMOUNTS, "number", "ends_unix_ns")
 
 TASK_COLUMNS: Final = "position, control_position, entry"
@@ -139,11 +140,12 @@ class TaskTables:
         """Read accounts, with the leases that are wanted and those that ended with a grant."""
         found = {}
         for key, leases in wanted.items():
-            amounts = f"select {', '.join(_AMOUNTS)} from accounts where {_is_account()}"  # noqa: S608 - as above
-            rows = self._run(amounts, *key)
+            columns = ", ".join((*_AMOUNTS, *_SAID))
+            rows = self._run(f"select {columns} from accounts where {_is_account()}", *key)  # noqa: S608 - as above
             if rows:
-                spent, granted = _amounts(rows[0])
-                found[key] = Book(key, spent, granted, self._leases(key, leases, now_unix_ns))
+                spent, granted = _amounts(rows[0][: len(_AMOUNTS)])
+                known = self._leases(key, leases, now_unix_ns)
+                found[key] = Book(key, spent, granted, known, *_said(rows[0][len(_AMOUNTS) :]))
         return found
 
     def _leases(
@@ -160,7 +162,12 @@ class TaskTables:
     def put_books(self, books: Mapping[AccountKey, Book]) -> None:
         """Write accounts, and the leases that their books have."""
         for key, book in books.items():
-            self._run(_put("accounts", _ACCOUNT, _AMOUNTS), *key, *_written(book))
+            limit = book.limit
+            self._run(
+                _put("accounts", _ACCOUNT, (*_AMOUNTS, *_SAID)), *key, *_written(book),
+                None if limit.picousd is None else str(limit.picousd), limit.tokens,
+                book.asked_unix_ns,
+            )  # fmt: skip
             for name, lease in book.leases.items():
                 has_grant = int(lease.granted != NOTHING)
                 self._run(
@@ -226,6 +233,11 @@ def _amounts(row: Sequence[Any]) -> tuple[Amount, Amount]:
 def _written(one: Book | Lease) -> tuple[str, int, str, int]:
     spent, granted = one.spent, one.granted
     return str(spent.picousd), spent.tokens, str(granted.picousd), granted.tokens
+
+
+def _said(row: Sequence[Any]) -> tuple[Limit, int]:
+    picousd, tokens, asked_unix_ns = row
+    return Limit(None if picousd is None else int(picousd), tokens), int(asked_unix_ns)
 
 
 def _lease(row: Row) -> tuple[LeaseKey, Lease]:

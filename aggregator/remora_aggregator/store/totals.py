@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from remora_aggregator.store import spread
 from remora_aggregator.store.facts import AT, Facts, Value
 from remora_aggregator.store.spread import Spread, bucket_of
-from remora_proto.v1 import totals_pb2 as pb
 
 HOUR_NS: Final = 3_600_000_000_000
 DAY_NS: Final = 24 * HOUR_NS
@@ -91,7 +90,7 @@ class Totals:
         """Begin with nothing."""
         zeros: list[Sum] = [0] * 12
         self.sums = [*zeros, _NOTHING, _NOTHING, 0.0, 0.0]
-        self.spreads: tuple[Spread, ...] = ({}, {}, {})
+        self.spreads = (Spread(), Spread(), Spread())
         self.first_unix_ns = _MOST
         self.last_unix_ns = 0
 
@@ -99,8 +98,7 @@ class Totals:
         """Add another group's sums."""
         self.add_row(other.sums)
         for into, more in zip(self.spreads, other.spreads, strict=True):
-            if more:
-                spread.add(into, more)
+            into.add(more)
         self.first_unix_ns = min(self.first_unix_ns, other.first_unix_ns)
         self.last_unix_ns = max(self.last_unix_ns, other.last_unix_ns)
 
@@ -124,7 +122,9 @@ class Totals:
     @property
     def kept_sums(self) -> list[Sum]:
         """The sums as they are kept: no count is too large for a column."""
-        counts = (max(-_MOST, min(count, _MOST)) for count in self.sums[:_MONEY_FROM])
+        counts = self.sums[:_MONEY_FROM]
+        if max(counts) > _MOST or min(counts) < -_MOST:
+            counts = [max(-_MOST, min(count, _MOST)) for count in counts]
         return [*counts, *self.sums[_MONEY_FROM:]]
 
     @property
@@ -134,14 +134,11 @@ class Totals:
 
     def kept_spreads(self) -> bytes:
         """Write the spreads down."""
-        latency, ttft, overhead = map(spread.written, self.spreads)
-        return pb.Spreads(latency=latency, ttft=ttft, overhead=overhead).SerializeToString()
+        return spread.written(self.spreads)
 
     def add_spreads(self, kept: bytes) -> None:
         """Add what was written down."""
-        read = pb.Spreads.FromString(kept)
-        for into, more in zip(self.spreads, (read.latency, read.ttft, read.overhead), strict=True):
-            spread.add_kept(into, more)
+        spread.add_kept(self.spreads, kept)
 
 
 def changes_of(facts: Facts, sign: int = 1) -> list[Sum]:
@@ -169,7 +166,7 @@ class _Tally:
         self.changes: list[Sequence[Sum]] = []
         self.first_unix_ns = _MOST
         self.last_unix_ns = 0
-        self.spreads: tuple[Spread, ...] = ({}, {}, {})
+        self.spreads = (Spread(), Spread(), Spread())
 
     def count(self, changes: Sequence[Sum], started_unix_ns: int) -> None:
         self.changes.append(changes)
@@ -208,8 +205,7 @@ class Changes:
         for into, at in zip(period.spreads, _MEASURED, strict=True):
             value = facts[at]
             if value is not None:
-                bucket = bucket_of(value)  # type: ignore[arg-type]  # as above
-                into[bucket] = into.get(bucket, 0) + sign
+                into.count(bucket_of(value), sign)  # type: ignore[arg-type]  # as above
         for kind, at in _SPANS:
             if span_id := facts[at]:
                 self._span(namespace, kind, span_id, provider, model).count(changes, began)

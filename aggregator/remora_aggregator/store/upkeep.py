@@ -90,6 +90,8 @@ class Upkeep:
 
     async def _idle(self) -> None:
         """Do what can wait, while nothing is to be written."""
+        # Where others share the database: what one of them has left behind.
+        await self._store.index_all()
         while self._store.is_idle and await self._store.write_with(self._store.backend.tidy):
             pass
         if self._store.is_idle and self._clock.monotonic_s() >= self._next_look_s:

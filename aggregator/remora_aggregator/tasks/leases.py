@@ -12,7 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
-from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit, least, minus, most, plus
+from remora_aggregator.tasks.amounts import (
+    NO_LIMIT,
+    NOTHING,
+    Amount,
+    Limit,
+    least,
+    minus,
+    most,
+    plus,
+)
 
 type Per = Literal["task", "session", "agent", "namespace"]
 """What a shared budget is counted for."""
@@ -79,12 +88,16 @@ class Book:
         spent: By all leases.
         granted: To all leases together, beyond what was spent.
         leases: Those that are asked for, and those with a grant that ended; others are left out.
+        limit: As who asked last said it, for people; grants go by the sender's own.
+        asked_unix_ns: When that was; 0: not known.
     """
 
     key: AccountKey
     spent: Amount = NOTHING
     granted: Amount = NOTHING
     leases: Mapping[LeaseKey, Lease] = field(default_factory=dict)
+    limit: Limit = NO_LIMIT
+    asked_unix_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +215,7 @@ def _granted(
         now_unix_ns + round(settings.lease_s * NS_PER_S) if ask.wanted != NOTHING else now_unix_ns
     )
     lease = replace(lease, granted=granted, ends_unix_ns=ends, number=max(number, lease.number))
-    return _with(book, key, lease)
+    return replace(_with(book, key, lease), limit=ask.limit, asked_unix_ns=now_unix_ns)
 
 
 def _grant(book: Book, key: LeaseKey, limit: Limit, now_unix_ns: int) -> Grant:

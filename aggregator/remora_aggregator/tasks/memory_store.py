@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from remora.clock import Clock
 from remora.errors import BadRequest
 from remora_aggregator.tasks.amounts import NOTHING
+from remora_aggregator.tasks.budgets import BudgetPage, BudgetSelection, budget_of
 from remora_aggregator.tasks.conclusions import after_call
 from remora_aggregator.tasks.leases import AccountKey, Book, Lease, LeaseKey
 from remora_aggregator.tasks.ports import ChangedTask, Changes, DecideBooks, DecideTask, Wanted
@@ -68,6 +69,17 @@ class MemoryTaskStore:
             if key.window_ns and end < ended_before_unix_ns and not kept:
                 del self.books[key]
         return forgotten
+
+    async def budgets(
+        self, chosen: BudgetSelection, *, after: AccountKey | None, limit: int
+    ) -> BudgetPage:
+        """Read a page of shared budgets."""
+        now = self._clock.now_unix_ns()
+        keys = sorted(
+            key for key in self.books if chosen.takes(key) and (after is None or key > after)
+        )
+        found = [budget_of(self.books[key], now) for key in keys[:limit]]
+        return BudgetPage(found, found[-1].key if len(keys) > limit else None)
 
     async def task(self, key: TaskKey) -> TaskEntry | None:
         """Read one task."""

@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from remora_aggregator.tasks.budgets import BudgetPage, BudgetSelection
 from remora_aggregator.tasks.leases import AccountKey, Book, LeaseKey
 from remora_aggregator.tasks.selection import Place, TaskSelection
 from remora_aggregator.tasks.task import Task, TaskEntry, TaskKey
@@ -91,6 +92,15 @@ class TaskStore(Protocol):
 
         What is reported of a forgotten lease is charged from the beginning: the time should lie
         days back. The store's own retention asks for it; returns how many leases went.
+        """
+        ...
+
+    async def budgets(
+        self, chosen: BudgetSelection, *, after: AccountKey | None, limit: int
+    ) -> BudgetPage:
+        """Read shared budgets in the order of their keys, from behind one on.
+
+        A page may hold fewer than asked for and not be the last.
         """
         ...
 

@@ -52,16 +52,21 @@ class TaskSelection:
         return (
             (self.namespaces is None or key.namespace in self.namespaces)
             and (not self.states or state in self.states)
-            and (not self.id_glob or _pattern(self.id_glob).fullmatch(key.task_id) is not None)
+            and (not self.id_glob or matches(self.id_glob, key.task_id))
             and entry.stirred_unix_ns >= self.since_unix_ns
         )
 
 
-def checked_glob(glob: str) -> str:
+def checked_glob(glob: str, name: str = "task_id_glob") -> str:
     """Return a glob that may be asked for; raises BadRequest where it may not."""
     if len(glob) > MAX_ID_CHARS:
-        raise BadRequest(f"task_id_glob has more than {MAX_ID_CHARS} characters")
-    return re.sub(r"\*+", "*", checked_text(glob, "task_id_glob"))
+        raise BadRequest(f"{name} has more than {MAX_ID_CHARS} characters")
+    return re.sub(r"\*+", "*", checked_text(glob, name))
+
+
+def matches(glob: str, text: str) -> bool:
+    """Tell whether a text is as a glob says."""
+    return _pattern(glob).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """What the calls of a task sum up to."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from remora_aggregator.tasks.amounts import MAX_PICOUSD, Amount, picousd_of
@@ -127,34 +127,32 @@ class TaskTotals:
         """Count a call."""
         first = self.first_call_unix_ns or call.started_unix_ns
         pods, more = self._pods_with(call.pod_uid)
-        return replace(
-            self._counted(call, 1),
-            first_call_unix_ns=min(first, call.started_unix_ns),
-            last_call_unix_ns=max(self.last_call_unix_ns, call.ended_unix_ns),
-            pod_uids=pods,
-            more_pods=more,
-        )
+        first, last = min(first, call.started_unix_ns), self.last_call_unix_ns
+        return self._counted(call, 1, first, max(last, call.ended_unix_ns), pods, more)
 
     def revised(self, before: TaskCall, after: TaskCall) -> "TaskTotals":
         """Count a call as it is known now, in the place of what was known before."""
-        return self._counted(before, -1).plus(after)
+        first, last = self.first_call_unix_ns, self.last_call_unix_ns
+        return self._counted(before, -1, first, last, self.pod_uids, self.more_pods).plus(after)
 
-    def _counted(self, call: TaskCall, sign: int) -> "TaskTotals":
+    def _counted(
+        self, call: TaskCall, sign: int, first: int, last: int, pods: tuple[str, ...], more: bool
+    ) -> "TaskTotals":
         # Made anew rather than by `replace`, which takes four times as long: once a call.
         return TaskTotals(
             _sum(self.calls, sign),
-            _sum(self.errors, sign * call.is_error),
-            _sum(self.refused_calls, sign * call.is_refused),
-            _sum(self.cached_calls, sign * call.is_cached),
-            _sum(self.unpriced_calls, sign * call.is_unpriced),
+            _sum(self.errors, sign) if call.is_error else self.errors,
+            _sum(self.refused_calls, sign) if call.is_refused else self.refused_calls,
+            _sum(self.cached_calls, sign) if call.is_cached else self.cached_calls,
+            _sum(self.unpriced_calls, sign) if call.is_unpriced else self.unpriced_calls,
             _sum(self.priced_calls, sign * (call.cost_picousd is not None)),
             _sum(self.input_tokens, sign * call.input_tokens),
             _sum(self.output_tokens, sign * call.output_tokens),
             max(0, min(self.cost_picousd + sign * (call.cost_picousd or 0), MAX_PICOUSD)),
-            self.first_call_unix_ns,
-            self.last_call_unix_ns,
-            self.pod_uids,
-            self.more_pods,
+            first,
+            last,
+            pods,
+            more,
         )
 
     def _pods_with(self, pod_uid: str) -> tuple[tuple[str, ...], bool]:

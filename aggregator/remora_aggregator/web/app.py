@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from remora_aggregator.web import (
+    budgets,
     field_list,
     health,
     probes,
@@ -59,6 +60,7 @@ OPERATIONS: Final[Operations] = (
     *task_watch.OPERATIONS,
     *tasks.OPERATIONS,
     *task_steering.OPERATIONS,
+    *budgets.OPERATIONS,
     *health.OPERATIONS,
     *field_list.OPERATIONS,
     *sign_in.OPERATIONS,

@@ -30,8 +30,19 @@ class PolicySeenAnswer(Answer):
     version: str
 
 
+class WaitingAnswer(Answer):
+    """What waits in a sidecar's spool to be reported."""
+
+    model_config = ConfigDict(title="Waiting")
+
+    records: int
+    bytes: int | None = Field(description="The room that they take; null: its file can't tell.")
+    limit_bytes: int | None = Field(description="The bound of the spool.")
+    at: str = moment("When the sidecar said so.")
+
+
 class SidecarAnswer(Answer):
-    """A sidecar, as its last record says."""
+    """A sidecar, as it and its last record say."""
 
     model_config = ConfigDict(title="Sidecar")
 
@@ -41,13 +52,18 @@ class SidecarAnswer(Answer):
     workload: str | None
     node: str | None
     version: str | None
-    last_record_at: str = moment("When its last record was received.")
-    delay_s: float = Field(
-        description="How long after the call's end that came; where it grows, the spool fills."
+    last_seen_at: str = moment(
+        "When it was heard of last; one that is well and has nothing to report says so each half "
+        "minute."
     )
+    waiting: WaitingAnswer | None = Field(
+        description="Null: it does not say, as older versions do not."
+    )
+    last_record_at: str | None = moment("When its last record was received; null: none is known.")
+    delay_s: float | None = Field(description="How long after the call's end that came.")
     clock_skew_s: float | None = Field(description="How far its clock was ahead.")
     policies: list[PolicySeenAnswer] = Field(
-        description="That its last records name, the newest first."
+        description="In force now, as it says, and that its last records name, the newest first."
     )
 
 
@@ -85,8 +101,8 @@ class FleetHealthAnswer(Answer):
     stock: StockAnswer | None = Field(description="Null: the store can't tell now.")
     retention: RetentionAnswer
     sidecars: list[SidecarAnswer] = Field(
-        description="Those that reported within a day, the last first: to this aggregator since "
-        "it was started, or the newest records."
+        description="Those that were heard of within a day, the last first: by this aggregator "
+        "since it was started, by others that share its database, or by the newest records."
     )
     more: bool = Field(description="Whether there are more sidecars than `limit`.")
 
@@ -166,10 +182,23 @@ def _sidecar(one: Sidecar) -> dict[str, Any]:
         "workload": one.workload or None,
         "node": one.node or None,
         "version": one.version or None,
-        "last_record_at": iso_utc(one.received_unix_ns),
+        "last_seen_at": iso_utc(one.seen_unix_ns),
+        "waiting": _waiting(one),
+        "last_record_at": _moment(one.record_unix_ns),
         "delay_s": one.delay_s,
         "clock_skew_s": one.clock_skew_s,
         "policies": [{"name": seen.name or None, "version": seen.version} for seen in one.policies],
+    }
+
+
+def _waiting(one: Sidecar) -> dict[str, Any] | None:
+    if (waiting := one.waiting) is None:
+        return None
+    return {
+        "records": waiting.records,
+        "bytes": waiting.bytes,
+        "limit_bytes": waiting.limit_bytes,
+        "at": iso_utc(one.waiting_unix_ns),
     }
 
 

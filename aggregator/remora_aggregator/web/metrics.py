@@ -1,8 +1,8 @@
 """What Prometheus scrapes of an aggregator. No label has more values than are listed here."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as PrometheusCounter
@@ -36,6 +36,22 @@ class StoreFigures(Protocol):
     def follower_count(self) -> int:
         """How many follow what is committed."""
         ...
+
+
+class SidecarFigures(NamedTuple):
+    """What is known of sidecars.
+
+    Attributes:
+        reporting: How many were heard of within the last minutes.
+        silent: How many were within a day, and not since.
+        waiting_records: In the spools of those that report and say so.
+        waiting_bytes: The room that they take.
+    """
+
+    reporting: int
+    silent: int
+    waiting_records: int
+    waiting_bytes: int
 
 
 class ConnectionFigures(Protocol):
@@ -103,6 +119,10 @@ class AggregatorMetrics:
     def watch_connections(self, connections: ConnectionFigures) -> None:
         """Add what the HTTP listener knows of its connections."""
         self.registry.register(_Families(lambda: _of_connections(connections)))
+
+    def watch_sidecars(self, tell: Callable[[], "SidecarFigures"]) -> None:
+        """Add what is known of the sidecars that report."""
+        self.registry.register(_Families(lambda: _of_sidecars(tell())))
 
     def watch_export(self, dropped: Mapping[str, int]) -> None:
         """Add what an export over OTLP dropped, by reason."""
@@ -175,6 +195,23 @@ def _of_connections(connections: ConnectionFigures) -> Iterator[Metric]:
     lost.add_metric(("made_way",), connections.made_way)
     lost.add_metric(("turned_away",), connections.turned_away)
     yield lost
+
+
+def _of_sidecars(found: SidecarFigures) -> Iterator[Metric]:
+    sidecars = GaugeMetricFamily(
+        f"{_PREFIX}sidecars", "Sidecars heard of within a day, by whether they still are.",
+        labels=("heard",),
+    )  # fmt: skip
+    sidecars.add_metric(("lately",), found.reporting)
+    sidecars.add_metric(("earlier",), found.silent)
+    yield sidecars
+    yield GaugeMetricFamily(
+        f"{_PREFIX}sidecars_waiting_records", "Records that wait in the spools of sidecars.",
+        found.waiting_records,
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        f"{_PREFIX}sidecars_waiting_bytes", "Room that they take there.", found.waiting_bytes
+    )
 
 
 def _of_export(dropped: Mapping[str, int]) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from remora.client.usage import UsageDimension
 from remora.errors import BadRequest
 from remora.policy.quantities import Duration
 from remora_aggregator.store.reading import PAGE_RECORDS
+from remora_aggregator.tasks.budgets import PAGE_BUDGETS
 from remora_aggregator.tasks.selection import PAGE_TASKS
 from remora_aggregator.web.problems import ApiProblem, of_validation
 
@@ -58,6 +59,7 @@ def _span(text: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=_MOST_CHARS)]
+LongText = Annotated[str, Field(max_length=4 * _MOST_CHARS)]
 Where = Annotated[str, AfterValidator(_condition)]
 Span = Annotated[str, AfterValidator(_span)]
 Part = Annotated[float, Field(gt=0, lt=1)]
@@ -65,6 +67,7 @@ TaskStateName = Literal[
     "pending", "planning", "running", "paused", "completed", "failed", "cancelled",
     "budget_exceeded",
 ]  # fmt: skip
+BudgetPerName = Literal["task", "session", "agent", "namespace"]
 Dimension = Literal[
     "model", "provider", "session", "data", "combo", "agent", "task", "namespace", "operation",
     "dialect", "workload", "pod", "requested_model", "sent_model", "response_model", "status",
@@ -209,6 +212,22 @@ class TaskListParameters(Parameters):
     )
     limit: int = Field(default=100, ge=1, le=PAGE_TASKS, description="Tasks in one answer.")
     cursor: Text = Field(default="", description="Go on after it; `next` of the page before.")
+
+
+class BudgetParameters(Parameters):
+    """Which shared budgets."""
+
+    namespace: Text = Field(default="", description="Default: all that may be looked at.")
+    budget: Text = Field(
+        default="", description="Its name: `*` is any text, `?` any one character."
+    )
+    key: Text = Field(default="", description="Id of the task, session or agent, as `budget`.")
+    per: Annotated[list[BudgetPerName], BeforeValidator(_split)] = Field(
+        default=[], description="Counted for any of these, separated by commas."
+    )
+    past: bool = Field(default=False, description="Windows that are over, too, while kept.")
+    limit: int = Field(default=100, ge=1, le=PAGE_BUDGETS, description="Budgets in one answer.")
+    cursor: LongText = Field(default="", description="Go on after it; `next` of the page before.")
 
 
 class OneTaskParameters(Parameters):

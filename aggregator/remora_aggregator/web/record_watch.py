@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from remora_aggregator.store.cursor import cursor_of
+from remora_aggregator.store.following import Seen, feed
 from remora_aggregator.store.reading import Page
-from remora_aggregator.store.record_store import RecordStore
-from remora_aggregator.store.selection import Selection
 from remora_aggregator.store.sql import Place
 from remora_aggregator.web.answering import in_time
 from remora_aggregator.web.callers import caller_of, seen
@@ -26,39 +24,6 @@ from remora_aggregator.web.parameters import WatchParameters
 from remora_aggregator.web.question import about, place, record_filter
 from remora_aggregator.web.records import stored_json
 from remora_aggregator.web.shown_fields import ShownFields, shown_fields
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """How far a feed has got: everything up to a place was sent, as far as it matches."""
-
-    place: Place
-
-
-async def feed(
-    store: RecordStore, chosen: Selection, after: Place, woken: asyncio.Event, *, bodies: bool
-) -> AsyncIterator[Page | Seen]:
-    """Give the records after a place as they are committed; `Seen` where there are no more yet.
-
-    Args:
-        store: Where they are.
-        chosen: Which of them.
-        after: Where to begin.
-        woken: Set after each commit (`RecordStore.followed`).
-        bodies: Whether to read captured bodies too.
-
-    Raises:
-        Unavailable: The store can't be read.
-    """
-    while True:
-        woken.clear()
-        last = await store.last_position()
-        async for page in store.pages(chosen, after=after, bodies=bodies):
-            yield page
-            after = page.last or after
-        # Cursors are positions in the order of commits: what does not match is passed over.
-        after = Place(max(after.position, last))
-        yield Seen(after)
 
 
 async def watch_records(request: web.Request, asked: WatchParameters) -> web.StreamResponse:

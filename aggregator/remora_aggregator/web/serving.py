@@ -18,6 +18,7 @@ from remora_aggregator.service.audit import AuditLog, AuditSink
 from remora_aggregator.service.entrance import Entrance
 from remora_aggregator.serving_certificate import CertificateFiles
 from remora_aggregator.settings import AggregatorSettings
+from remora_aggregator.store.postgres.sidecar_table import SidecarTable
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.task_store import StoredTasks
 from remora_aggregator.store.upkeep import Upkeep
@@ -31,6 +32,7 @@ from remora_aggregator.web.listener import Listener
 from remora_aggregator.web.metrics import AggregatorMetrics
 from remora_aggregator.web.readiness import Readiness
 from remora_aggregator.web.roster import Roster
+from remora_aggregator.web.roster_sharing import sharing
 from remora_aggregator.web.sign_in_key import sign_in_key
 from remora_aggregator.web.stock import StockWatch
 from remora_aggregator.web.tls import RenewedContext
@@ -100,9 +102,14 @@ async def serving_http(
         bounds=bounds, retention=retention_of(settings), roster=roster,
         stock=StockWatch(store, roster, clock), version=__version__, urandom=secrets.token_bytes,
     )  # fmt: skip
+    metrics.watch_sidecars(lambda: roster.figures(clock.now_unix_ns()))
     metrics.watch_position(readiness)
     metrics.watch_connections(front.connections)
-    async with exporting(store, metrics.registry.collect, clock) as dropped:
+    table = None if settings.database is None else SidecarTable(store)
+    async with (
+        sharing(table, roster, clock),
+        exporting(store, metrics.registry.collect, clock) as dropped,
+    ):
         if dropped is not None:
             metrics.watch_export(dropped)
         async with _listening(settings, front, listen) as address:

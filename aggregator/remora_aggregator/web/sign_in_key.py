@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,15 +26,37 @@ def sign_in_key(given: Path | None, data_dir: Path) -> bytes:
     path = data_dir / KEY_FILE
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return _read(path)
+        _make(path)
     except OSError as error:
         raise ConfigError([Problem(VARIABLE, f"{path} can't be made: {error.strerror}")]) from None
-    secret = secrets.token_bytes(_LEAST_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret
+    return _read(path)
+
+
+def _make(path: Path) -> None:
+    """Make a secret durably, unless there is one; a part of one, as a crash leaves it, is none."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_size >= _LEAST_BYTES:
+            return
+        path.unlink()
+    descriptor, made = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_LEAST_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another that shares the folder was quicker
+            os.link(made, path)
+    finally:
+        os.unlink(made)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes:

@@ -48,7 +48,7 @@ async def main(address: str, limit: str, seed: str) -> None:
     calling.cancel()
     with suppress(asyncio.CancelledError):
         await calling
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not await leases.give_back(1):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     running.cancel()

@@ -69,7 +69,10 @@ class WireReporter:
         receiving = asyncio.ensure_future(self._receive(call))
         try:
             hello = pb.ReportRequest.Hello(pod_uid=self._made.pod_uid)
-            await call.write(pb.ReportRequest(hello=hello))
+            greeting = call.write(pb.ReportRequest(hello=hello))
+            # A call that is cancelled before it stands, as by a read that took too long, has
+            # gRPC wait for good in a write.
+            await asyncio.wait_for(greeting, _ANSWER_S)
             while not receiving.done() and not (self.stopping.is_set() and not self._pending):
                 await self._next(call)
             if receiving.done():

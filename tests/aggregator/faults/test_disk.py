@@ -19,7 +19,7 @@ from tests.aggregator.faults.truth import Made, Truth, check
 from remora.errors import Unavailable
 from remora.testing.server_process import part_command
 
-_SOON_S = 15
+_SOON_S = 60
 _BOUND_BY_MODES = ("setpriv", "--bounding-set=-dac_override")
 """Even root then obeys the modes of files."""
 _BODIES_BYTES = 8_000

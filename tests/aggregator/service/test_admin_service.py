@@ -186,14 +186,6 @@ async def test_an_admin_sees_what_was_done_by_and_to_its_namespaces(aggregator):
     assert await _as(aggregator, "root", whats) == [by_bob, by_root, by_ann]
 
 
-async def test_without_a_folder_of_its_own_it_says_where_to_look():
-    request, answer = admin_pb2.AuditRequest(), admin_pb2.AuditResponse
-    async with gated() as served:
-        call = served.call("/remora.v1.AdminService/Audit", request, answer, "admin")
-        assert (await call.code()).name == "FAILED_PRECONDITION"
-        assert "program's log" in await call.details()
-
-
 async def test_a_purge_that_is_broken_off_is_written_down_with_what_it_removed():
     request = admin_pb2.PurgeRequest(namespace="team-a", whole_namespace=True)
     dry = admin_pb2.PurgeRequest(namespace="team-a", whole_namespace=True, dry_run=True)

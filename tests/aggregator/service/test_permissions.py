@@ -34,6 +34,7 @@ LETTERS = {
     "RecordService/Watch": "pod member reader admin all",
     "RecordService/Usage": "pod member reader admin all",
     "TaskService/Lease": "pod member admin",
+    "TaskService/Budgets": "pod member reader admin all",
     "TaskService/Get": "pod member reader admin all",
     "TaskService/List": "pod member reader admin all",
     "TaskService/Watch": "pod member reader admin all",

@@ -487,3 +487,75 @@ async def test_a_sweep_changes_all_that_are_due_however_many(served):
 
     assert await sweep.sweep() == 450
     assert await sweep.sweep() == 0
+
+
+def spend(budget, *, key="t", per=pb.BUDGET_PER_TASK, **fields):
+    """Ask for some of a budget of a dollar."""
+    amounts = {"limit": "1", "wanted": "0.25", "spent": "0.5", **fields}
+    ask = pb.LeaseRequest.Ask(lease_id="a" * 32, budget=budget, per=per, key=key)
+    for name, usd in amounts.items():
+        getattr(ask, name).cost_usd = usd
+    return pb.LeaseRequest(asks=[ask])
+
+
+async def test_what_is_spent_and_leased_of_a_budget_is_told(served):
+    await served("Lease", spend("daily", per=pb.BUDGET_PER_NAMESPACE, key="anything"))
+    [budget] = (await served("Budgets", pb.BudgetsRequest())).budgets
+    assert (budget.namespace, budget.budget, budget.key) == ("team-a", "daily", "")
+    assert budget.per == pb.BUDGET_PER_NAMESPACE
+    amounts = (budget.limit, budget.spent, budget.leased)
+    assert [amount.cost_usd for amount in amounts] == ["1", "0.5", "0.25"]
+    assert not any(amount.HasField("tokens") for amount in amounts)
+    assert budget.asked_unix_nano == served.clock.now_unix_ns()
+
+
+@pytest.mark.parametrize(
+    ("who", "namespace", "seen"),
+    [
+        ("pod", "", ["team-a"]),
+        ("neighbour", "", ["team-b"]),
+        ("reader", "", ["team-a"]),
+        ("admin", "", ["team-a", "team-b"]),
+        ("admin", "team-b", ["team-b"]),
+        ("reader", "team-b", None),
+        ("neighbour", "team-a", None),
+    ],
+)
+async def test_everybody_sees_the_budgets_of_its_namespaces_alone(served, who, namespace, seen):
+    await served("Lease", spend("b"), "pod")
+    await served("Lease", spend("b"), "neighbour")
+    request = pb.BudgetsRequest(filter=pb.BudgetFilter(namespace=namespace))
+    if seen is None:
+        code, _ = await served.refused("Budgets", request, who)
+        assert code is CODE.PERMISSION_DENIED
+        return
+    found = (await served("Budgets", request, who)).budgets
+    assert [budget.namespace for budget in found] == seen
+
+
+async def test_budgets_are_filtered_and_paged(served):
+    for number in range(5):
+        await served("Lease", spend(f"b{number}", key=f"t{number}"))
+    await served("Lease", spend("other", per=pb.BUDGET_PER_AGENT))
+    seen, cursor = [], ""
+    for _ in range(3):
+        wanted = pb.BudgetFilter(budget_glob="b*", key_glob="t?", per=[pb.BUDGET_PER_TASK])
+        request = pb.BudgetsRequest(filter=wanted, limit=2, cursor=cursor)
+        page = await served("Budgets", request)
+        seen += [budget.budget for budget in page.budgets]
+        cursor = page.next_cursor
+    assert (seen, cursor) == ([f"b{number}" for number in range(5)], "")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pb.BudgetsRequest(cursor="nonsense"),
+        pb.BudgetsRequest(filter=pb.BudgetFilter(per=[9])),
+        pb.BudgetsRequest(filter=pb.BudgetFilter(key_glob="x" * 300)),
+    ],
+    ids=["cursor", "per", "glob"],
+)
+async def test_a_question_about_budgets_that_makes_no_sense_is_refused(served, request_):
+    code, _ = await served.refused("Budgets", request_)
+    assert code is CODE.INVALID_ARGUMENT

@@ -7,6 +7,7 @@ import pytest
 from remora.errors import BadRequest
 from remora_aggregator.tasks import lifecycle
 from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
+from remora_aggregator.tasks.budgets import BudgetSelection
 from remora_aggregator.tasks.leases import AccountKey, Ask, LeaseSettings, Request, answered
 from remora_aggregator.tasks.lifecycle import Asking
 from remora_aggregator.tasks.selection import Place, TaskSelection
@@ -310,3 +311,104 @@ async def test_amounts_past_64_bits_are_kept(store):
 
     await store.change_books(request.wanted, look)
     assert books[account()].spent == (large, 0)
+
+
+DAY_NS = 86_400 * 10**9
+EVERY_BUDGET = BudgetSelection(None)
+
+
+async def told(store, chosen=EVERY_BUDGET, *, at_once=100):
+    """Read all budgets, page by page."""
+    found, after = [], None
+    for _ in range(100):
+        page = await store.budgets(chosen, after=after, limit=at_once)
+        assert len(page.budgets) <= at_once
+        found += page.budgets
+        if (after := page.next) is None:
+            return found
+    raise AssertionError("the pages have no end")
+
+
+async def test_a_budget_tells_what_is_spent_and_leased_and_by_what_limit(store, clock):
+    await leased(store, ask(wanted=300), sender="one")
+    clock.advance(5)
+    await leased(store, ask(spent=120, wanted=200), sender="one")
+    await leased(store, ask(wanted=50), sender="other")
+
+    [budget] = await told(store)
+    assert budget.key == account()
+    assert (budget.limit, budget.spent, budget.leased) == (LIMIT, (120, 0), (250, 0))
+    assert budget.asked_unix_ns == clock.now_unix_ns()
+    assert budget.resets_unix_ns is None
+
+
+async def test_what_was_granted_to_who_is_lost_is_no_longer_leased(store, clock):
+    for number in range(3):
+        await leased(store, ask(wanted=200), sender=f"lost-{number}")
+        clock.advance(25)
+
+    [budget] = await told(store)
+    assert budget.leased == (400, 0)
+    clock.advance(60)
+    [budget] = await told(store)
+    assert (budget.spent, budget.leased) == ((0, 0), (0, 0))
+
+
+async def test_windows_that_are_over_are_told_only_where_they_are_asked_for(store, clock):
+    start = clock.now_unix_ns() // DAY_NS * DAY_NS
+    today, tomorrow = (
+        account(window_start_unix_ns=start + at, window_ns=DAY_NS) for at in (0, DAY_NS)
+    )
+    await leased(store, ask(wanted=10, of=today))
+    clock.advance(86_400)
+    await leased(store, ask("b", wanted=10, of=tomorrow))
+
+    current = BudgetSelection(None, ends_after_unix_ns=clock.now_unix_ns())
+    assert [one.key for one in await told(store, current)] == [tomorrow]
+    both = await told(store)
+    assert [one.resets_unix_ns for one in both] == [start + DAY_NS, start + 2 * DAY_NS]
+
+
+ACCOUNTS = [
+    AccountKey("team-a", "a_b", "task", "t/1"),
+    AccountKey("team-a", "daily", "namespace", ""),
+    AccountKey("team-a", "daily", "session", "Ä\n*"),
+    AccountKey("team-a", "per-task", "task", "T1"),
+    AccountKey("team-b", "acb", "agent", "t1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [
+        ({}, [0, 1, 2, 3, 4]),
+        ({"namespaces": frozenset({"team-b", "none"})}, [4]),
+        ({"namespaces": frozenset()}, []),
+        ({"per": frozenset({"task", "agent"})}, [0, 3, 4]),
+        ({"budget_glob": "a_b"}, [0]),
+        ({"budget_glob": "a?b"}, [0, 4]),
+        ({"budget_glob": "da*"}, [1, 2]),
+        ({"key_glob": "t1"}, [4]),
+        ({"key_glob": "*1", "namespaces": frozenset({"team-a"})}, [0, 3]),
+        ({"key_glob": "?\n?"}, [2]),
+        ({"budget_glob": "nothing"}, []),
+    ],
+    ids=lambda value: " ".join(map(str, value)) or "-",
+)
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+async def test_budgets_are_found_in_the_order_of_their_keys(store, chosen, found, at_once):
+    for one in reversed(ACCOUNTS):
+        await leased(store, ask(wanted=1, of=one))
+    selection = BudgetSelection(**({"namespaces": None} | chosen))
+
+    keys = [one.key for one in await told(store, selection, at_once=at_once)]
+    assert keys == [ACCOUNTS[number] for number in found]
+
+
+async def test_the_limit_that_was_said_last_is_told(store):
+    await leased(store, ask(wanted=10))
+    tokens = Ask("b", account(), Limit(None, 70), NOTHING, Amount(0, 7), Amount(0, 7))
+    await leased(store, tokens)
+
+    [budget] = await told(store)
+    assert (budget.limit, budget.leased) == (Limit(None, 70), (10, 7))

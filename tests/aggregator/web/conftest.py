@@ -11,6 +11,7 @@ import pytest
 
 from remora.clock import Clock, SystemClock
 from remora_aggregator.guard import guarding
+from remora_aggregator.service.audit_file import AUDIT_FILE, AuditFile
 from remora_aggregator.settings import AggregatorSettings
 from remora_aggregator.store.facts import Stamp
 from remora_aggregator.store.record_store import RecordStore
@@ -111,7 +112,7 @@ def open_api(tmp_path: Path) -> OpenApi:
         settings, used_clock = AggregatorSettings(**used), clock or SystemClock()
         async with (
             opened(tmp_path / "records.db") as store,
-            guarding(settings, used_clock) as guard,
+            guarding(settings, used_clock, AuditFile(tmp_path / AUDIT_FILE)) as guard,
             serving_http(
                 settings, store, guard.entrance, used_clock, bounds=bounds or Bounds()
             ) as http,

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from remora.clock import SystemClock
+from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
+from remora_aggregator.tasks.leases import AccountKey, Ask, LeaseSettings, Request, answered
 from remora_aggregator.web.app import OPERATIONS
 from remora_proto.v1 import records_pb2 as pb
 
@@ -34,7 +36,19 @@ async def asked(api, call):
             for number in range(120)
         )
     )
+    await _spend(api)
     return api
+
+
+async def _spend(api):
+    """Have a sidecar spend some of a shared budget."""
+    daily = AccountKey("local", "daily", "namespace", "")
+    request = Request("pod", [Ask("a", daily, Limit(10, None), Amount(5, 0), NOTHING, NOTHING)])
+
+    def decide(books, now_unix_ns):
+        return answered(books, request, now_unix_ns, LeaseSettings())
+
+    await api.http.front.tasks.change_books(request.wanted, decide)
 
 
 async def _run(api, block):
@@ -68,7 +82,7 @@ async def test_every_command_of_the_page_is_answered(asked, block):
         assert answer["where"] == "where.0"
         return
     assert "status" not in answer, answer
-    told = ("records", "rows", "role", "tasks", "task_id", "stock")
+    told = ("records", "rows", "role", "tasks", "task_id", "stock", "budgets")
     assert any(answer.get(name) for name in told)
 
 

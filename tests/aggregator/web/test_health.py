@@ -5,10 +5,13 @@ from hypothesis import strategies as st
 
 from remora.policy.quantities import Duration, Quantity
 from remora.testing.clock import ManualClock
+from remora_aggregator.service.sidecar_news import SidecarNews, Waiting
 from remora_aggregator.store.committing import Batch, Outcome, Verdict
 from remora_aggregator.store.facts import Stamp
+from remora_aggregator.web.metrics import SidecarFigures
 from remora_aggregator.web.roster import (
     LATELY_NS,
+    SILENT_NS,
     PolicySeen,
     Roster,
     Sidecar,
@@ -43,7 +46,8 @@ async def test_a_sidecar_is_known_by_its_last_record(open_api, call):
     first, second = answer["sidecars"]
     assert first == {
         "namespace": "local", "pod_uid": "a", "pod_name": "web-1", "workload": "web", "node": "n1",
-        "version": "0.1.0", "last_record_at": answer["now"], "delay_s": 4.0, "clock_skew_s": 1.0,
+        "version": "0.1.0", "last_seen_at": answer["now"], "waiting": None,
+        "last_record_at": answer["now"], "delay_s": 4.0, "clock_skew_s": 1.0,
         "policies": [{"name": "p", "version": "v2"}, {"name": "team-a/research", "version": "v1"}],
     }  # fmt: skip
     assert (second["pod_uid"], second["version"], second["policies"]) == ("b", None, [])
@@ -115,7 +119,46 @@ async def test_a_store_that_is_broken_or_damaged_is_said(api):
 def sidecar(pod, received_unix_ns, version="v"):
     policies = (PolicySeen("p", version),)
     key = SidecarKey("n", pod)
-    return Sidecar(key, "", "", "", "", received_unix_ns, 0.0, None, policies)
+    return Sidecar(key, "", "", "", "", received_unix_ns, received_unix_ns, 0.0, None, policies)
+
+
+def news(pod, at, waiting=None, **fields):
+    said = None if waiting is None else Waiting(waiting, 100 * waiting, 1_000)
+    return SidecarNews("n", pod, at, None, waiting=said, **fields)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 9)), max_size=30))
+def test_in_whatever_order_a_sidecar_is_heard_the_last_that_it_said_of_its_spool_counts(heard):
+    roster = Roster()
+    last = {}
+    for at, waiting in heard:
+        roster.hear(news("a", at, waiting))
+        if waiting is not None:
+            last.setdefault(at, set()).add(waiting)
+    for one in roster.lately(50, lambda _: True):
+        assert one.seen_unix_ns == max(at for at, _ in heard)
+        said = None if one.waiting is None else one.waiting.records
+        assert said in (last[max(last)] if last else {None})
+
+
+def test_a_record_takes_nothing_from_what_a_sidecar_said_nor_the_other_way_round():
+    roster = Roster()
+    roster.hear(news("a", 3, 7, version="2", pod_name="web-1", policy=("p", "v9")))
+    roster.note(sidecar("a", 5, "v8"))
+    roster.hear(news("a", 6))
+    (found,) = roster.lately(9, lambda _: True)
+    assert (found.seen_unix_ns, found.record_unix_ns, found.waiting_unix_ns) == (6, 5, 3)
+    assert (found.version, found.pod_name, found.waiting.records) == ("2", "web-1", 7)
+    assert [policy.version for policy in found.policies] == ["v8", "v9"]
+
+
+def test_figures_count_what_waits_with_those_that_are_still_heard_of():
+    roster = Roster()
+    now = SILENT_NS + 10
+    roster.hear(news("gone", 5, 9))
+    roster.hear(news("here", now, 2))
+    roster.note(sidecar("old", now))
+    assert roster.figures(now) == SidecarFigures(2, 1, 2, 200)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50)), max_size=30))
@@ -123,7 +166,7 @@ def test_whatever_order_records_come_in_the_last_says_what_a_sidecar_is(seen):
     roster = Roster()
     for pod, at in seen:
         roster.note(sidecar(pod, at))
-    found = {one.key.pod_uid: one.received_unix_ns for one in roster.lately(50, lambda _: True)}
+    found = {one.key.pod_uid: one.seen_unix_ns for one in roster.lately(50, lambda _: True)}
     assert found == {pod: max(at for other, at in seen if other == pod) for pod, _ in seen}
 
 

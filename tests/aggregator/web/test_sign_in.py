@@ -120,6 +120,16 @@ async def test_the_key_is_made_once_and_is_nobody_elses(open_api, token_file, tm
     assert len(path.read_bytes()) == 32
     async with open_api(token_file=token_file) as again:
         assert (await again.get("/v1/whoami", headers={"Cookie": cookie})).status == 200
+    assert list(tmp_path.glob("sign-in.key*")) == [path]
+
+
+@pytest.mark.parametrize("left", [0, 31])
+async def test_a_part_of_a_key_that_a_crash_left_is_made_anew(open_api, token_file, tmp_path, left):
+    (tmp_path / "sign-in.key").write_bytes(b"x" * left)
+    async with open_api(token_file=token_file) as api:
+        assert (await _sign_in(api)).status < 300
+    secret = (tmp_path / "sign-in.key").read_bytes()
+    assert (len(secret), b"xxx" in secret) == (32, False)
 
 
 @pytest.mark.parametrize(

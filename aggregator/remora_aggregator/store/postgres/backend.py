@@ -44,7 +44,10 @@ FLAVOUR: Final = Flavour(
     unindexed="{}",
     number="cast({} as double precision)",
     money_sum="sum",
-    words="select position from bodies where lexemes @@ cast(? as tsquery)",
+    words=(
+        "select position from words where lexemes @@ cast(? as tsquery) union all "
+        "select position from bodies where lexemes @@ cast(? as tsquery)"
+    ),
     word_joint=" & ",
     word=lexeme,
 )

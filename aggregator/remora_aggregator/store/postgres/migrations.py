@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from remora.errors import ConfigError, Problem
+from remora_aggregator.store.postgres import audit_table, sidecar_table
 from remora_aggregator.store.postgres.connections import Connection
 from remora_aggregator.store.postgres.turns import begin_migrating
-from remora_aggregator.store.task_schema import tables
+from remora_aggregator.store.task_schema import BUDGETS_SAID, tables
 
 SETTING: Final = "REMORA_AGGREGATOR_DATABASE"
 """The variable that problems with the database are named by."""
@@ -138,9 +139,50 @@ def _tasks(connection: Connection) -> None:
         connection.execute(statement, prepare=False)
 
 
+def _budgets_said(connection: Connection) -> None:
+    for statement in BUDGETS_SAID:
+        connection.execute(statement.format(text=_TEXT), prepare=False)
+
+
+def _audit(connection: Connection) -> None:
+    for statement in audit_table.STATEMENTS:
+        connection.execute(statement.format(text=_TEXT), prepare=False)
+
+
+def _sidecars(connection: Connection) -> None:
+    for statement in sidecar_table.STATEMENTS:
+        connection.execute(statement.format(text=_TEXT), prepare=False)
+
+
+_INDEXING: Final = (
+    # Whose positions are up to this one are found by their words; so many are not yet.
+    "create table indexing (position bigint not null, bodies bigint not null)",
+    "insert into indexing select coalesce(max(position), 0), 0 from bodies",
+    """
+    create table words (
+        position bigint primary key, lexemes tsvector not null
+    ) partition by range (position)
+    """,
+    "alter table words alter column lexemes set storage external",
+    "create index words_lexemes on words using gin (lexemes)",
+    # Beside the bodies lie the words of before this step, and of older aggregators that still run.
+    "drop index bodies_lexemes",
+    "create index bodies_lexemes on bodies using gin (lexemes) where lexemes is not null",
+)
+
+
+def _indexing(connection: Connection) -> None:
+    for statement in _INDEXING:
+        connection.execute(statement, prepare=False)
+
+
 STEPS: Final[dict[str, Callable[[Connection], None]]] = {
     "0001_records_and_totals": _records_and_totals,
     "0002_tasks": _tasks,
+    "0003_budgets_said": _budgets_said,
+    "0004_audit": _audit,
+    "0005_sidecars": _sidecars,
+    "0006_indexing": _indexing,
 }
 """All steps in their order, by their names."""
 

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from remora_aggregator.store.postgres.connections import Connection
 
-PARTITIONED: Final = ("records", "bodies")
+PARTITIONED: Final = ("records", "bodies", "words")
 WEEK_US: Final = 7 * 24 * 3600 * 1_000_000
 AHEAD_US: Final = 2 * WEEK_US
 """How long before its first record a partition is there."""

@@ -34,7 +34,8 @@ _TYPES: Final = {
 
 _RECORD: Final = ("position", *FACTS, "message")
 _CALL: Final = (*CallKey._fields, "position", "revision", "started_unix_ns")
-_BODIES: Final = ("position", "packed", "lexemes")
+_BODIES: Final = ("position", "packed")
+_WORDS: Final = ("position", "lexemes")
 _KEPT: Final = (*SUMS, "first_unix_ns", "last_unix_ns")
 _PERIOD: Final = (*PeriodKey._fields, *_KEPT, "spreads")
 _SPAN: Final = (*SpanKey._fields, *_KEPT)
@@ -54,10 +55,19 @@ _POSITIONS: Final = (
 )
 _NOW: Final = "select (extract(epoch from clock_timestamp()) * 1000000000)::bigint"
 _FACTS_AT: Final = f"select {', '.join(FACTS)} from records where position = any(%s::bigint[])"  # noqa: S608 - as above
-_DELETE_BODIES: Final = (
-    "with gone as (delete from bodies where position = any(%s::bigint[]) returning packed) "
-    "select coalesce(sum(length(packed)), 0)::bigint from gone"
-)
+_DELETE_BODIES: Final = """
+    with gone as (
+        delete from bodies where position = any(%(at)s::bigint[]) returning position, packed
+    ), forgotten as (
+        delete from words where position = any(%(at)s::bigint[])
+    ), indexed as (
+        update indexing set bodies = greatest(0, indexing.bodies - waited)
+        from (select count(*) as waited from gone
+            where gone.position > (select position from indexing)) as w
+        where waited > 0
+    )
+    select coalesce(sum(length(packed)), 0)::bigint from gone
+"""
 _DELETE: Final = """
     with gone as (
         delete from records where position = any(%s::bigint[])
@@ -69,6 +79,7 @@ _DELETE: Final = """
     )
     select count(*), coalesce(sum(length(message)), 0)::bigint from gone
 """
+_WAITING: Final = "update indexing set bodies = bodies + %s"
 _STOCKED: Final = "update stock set bytes = bytes + %s where name = %s"
 
 _RECORD_BYTES: Final = 1_000
@@ -159,7 +170,7 @@ class PostgresWriting:
 
     def delete_bodies(self, positions: Sequence[int]) -> None:
         """Take bodies away, and the words that they are found by."""
-        ((freed_bytes,),) = self._run(_DELETE_BODIES, (list(positions),))
+        ((freed_bytes,),) = self._run(_DELETE_BODIES, {"at": list(positions)})
         self._stock("bodies", -freed_bytes)
 
     def _stock(self, name: str, more_bytes: int) -> None:
@@ -186,8 +197,15 @@ class PostgresWriting:
         self._stock("facts", message_bytes + len(records) * _RECORD_BYTES)
         with_bodies = [(position, each) for position, each in placed if each.bodies is not None]
         if with_bodies:
-            self._copy("bodies", _BODIES, (_bodies(*each) for each in with_bodies))
+            self._copy("bodies", _BODIES, ((at, each.bodies) for at, each in with_bodies))
             self._stock("bodies", sum(len(each.bodies or b"") for each in records))
+            self._run(_WAITING, (len(with_bodies),))
+
+    def put_words(self, texts: Mapping[int, str]) -> None:
+        """Have records found by the words of their texts, which are given by position."""
+        if texts:
+            self._partitions.ensure(self._connection, min(texts), max(texts))
+            self._copy("words", _WORDS, ((at, tsvector(text)) for at, text in texts.items()))
 
     def periods(self, keys: Iterable[PeriodKey]) -> Mapping[PeriodKey, Totals]:
         """Read totals of periods."""
@@ -246,10 +264,6 @@ def _row(position: int, record: NewRecord) -> tuple[Value, ...]:
 def _call(position: int, facts: Facts) -> tuple[Value, ...]:
     key = (facts[AT[name]] for name in CallKey._fields)
     return (*map(without_nul, key), position, facts[AT["revision"]], facts[AT["started_unix_ns"]])
-
-
-def _bodies(position: int, record: NewRecord) -> tuple[Value, ...]:
-    return position, record.bodies, tsvector(record.text) if record.text else None
 
 
 def _totals(row: Sequence[Any], spreads: bytes | None = None) -> Totals:

@@ -13,7 +13,7 @@ from remora_aggregator.store.record_store import RecordStore, serving
 from remora_aggregator.store.retention import Stock
 from remora_aggregator.store.sql import Flavour, Statement
 from remora_aggregator.store.sqlite.files import open_reader, open_writer
-from remora_aggregator.store.sqlite.writing import PeriodCache, SqliteWriting
+from remora_aggregator.store.sqlite.writing import Caches, SqliteWriting
 
 FLAVOUR: Final = Flavour(
     mark="?",
@@ -51,7 +51,7 @@ class SqliteBackend:
         """
         self.writer = open_writer(path)
         self._path = path
-        self._periods = PeriodCache()
+        self._caches = Caches()
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
 
@@ -60,10 +60,10 @@ class SqliteBackend:
         """Begin a transaction; raises sqlite3.Error where it can't be committed."""
         self.writer.execute("begin immediate")
         try:
-            yield SqliteWriting(self.writer, self._periods)
+            yield SqliteWriting(self.writer, self._caches)
             self.writer.execute("commit")
         except BaseException:
-            self._periods.clear()
+            self._caches.clear()
             if self.writer.in_transaction:
                 self.writer.execute("rollback")
             raise

@@ -10,6 +10,7 @@ from remora_aggregator.store.sqlite.migrations import migrate
 
 _BUSY_MS = 10_000
 _CACHE_KIB = 16 * 1024
+_READING_CACHE_KIB = 8 * 1024
 _MONEY = Context(prec=200)
 """Wide enough for the sum of any amounts that are admitted, so that nothing is rounded."""
 
@@ -68,7 +69,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         isolation_level=None,
     )
     try:
-        connection.execute(f"pragma cache_size=-{_CACHE_KIB}")
+        connection.execute(f"pragma cache_size=-{_READING_CACHE_KIB}")
         connection.create_aggregate("money_sum", 1, _MoneySum)  # type: ignore[arg-type]  # str is right
     except BaseException:
         connection.close()

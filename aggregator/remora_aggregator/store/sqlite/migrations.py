@@ -10,7 +10,7 @@ from sqlite_utils import Database, Migrations
 
 from remora.errors import ConfigError, Problem
 from remora_aggregator.store.sqlite.carrying_over import carry_over
-from remora_aggregator.store.task_schema import tables
+from remora_aggregator.store.task_schema import BUDGETS_SAID, tables
 
 steps = Migrations("remora-aggregator")
 
@@ -78,6 +78,20 @@ def _tasks(database: Database) -> None:
     """Keep tasks, accounts and leases."""
     for statement in tables("text", "blob"):
         database.execute(statement)
+
+
+@steps(name="0004_budgets_said")
+def _budgets_said(database: Database) -> None:
+    """Keep of accounts what people are told of them."""
+    for statement in BUDGETS_SAID:
+        database.execute(statement.format(text="text"))
+
+
+@steps(name="0005_indexing")
+def _indexing(database: Database) -> None:
+    """Say up to which position the words of bodies are in their index, and how many are not."""
+    database.execute("create table indexing (position integer not null, bodies integer not null)")
+    database.execute("insert into indexing select coalesce(max(position), 0), 0 from bodies")
 
 
 _SUM_COLUMNS = """

@@ -5,16 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-import zstandard
-
-from remora_aggregator.store.captured_text import VERSION, captured_text
+from remora_aggregator.store.captured_text import VERSION
 from remora_aggregator.store.facts import AT, FACTS, Facts, Value
+from remora_aggregator.store.indexing import STATE, text_in
 from remora_aggregator.store.port import CallKey, Known, NewRecord, Row
 from remora_aggregator.store.sql import Statement
 from remora_aggregator.store.totals import SUMS, PeriodKey, SpanKey, Totals
-from remora_proto.v1 import records_pb2 as pb
 
-MOST_PERIODS: Final = 1_000
+MOST_PERIODS: Final = 300
+"""Their spreads make them some tens of kilobytes each."""
+MOST_SPANS: Final = 2_000
 
 _MONEY_FACTS: Final = (AT["cost_usd"], AT["saved_usd"])
 _MONEY_SUMS: Final = tuple(SUMS.index(name) for name in ("cost_usd", "saved_usd"))
@@ -45,7 +45,9 @@ _FACTS_AT: Final = f"select {', '.join(FACTS)} from records where position = ?" 
 _BODIES: Final = "insert into bodies (position, packed, text_version) values (?, ?, ?)"
 _DELETE_BODY: Final = "delete from bodies where position = ? returning packed, text_version"
 _STOCKED: Final = "update stock set bytes = bytes + ? where name = 'bodies'"
+_WAITING: Final = "update indexing set bodies = max(0, bodies + ?)"
 _WORDS: Final = "insert into words (rowid, text) values (?, ?)"
+_OF_VERSION: Final = "update bodies set text_version = ? where position = ? and text_version <> ?"
 _FORGET_WORDS: Final = "insert into words (words, rowid, text) values ('delete', ?, ?)"
 
 _KEPT: Final = f"{', '.join(SUMS)}, first_unix_ns, last_unix_ns"
@@ -69,26 +71,26 @@ _PUT_SPAN: Final = (
 _DROP_SPAN: Final = f"delete from span_totals where {_matches(SpanKey._fields)}"  # noqa: S608 - as above
 
 
-class PeriodCache:
-    """Totals of periods as they stand in the file, of which nobody else writes.
+class TotalsCache[K: tuple[object, ...]]:
+    """Totals as they stand in the file, of which nobody else writes.
 
     What a transaction changes is changed here as well, so one that fails has to empty it.
     """
 
-    def __init__(self, most: int = MOST_PERIODS) -> None:
+    def __init__(self, most: int) -> None:
         """Begin empty.
 
         Args:
             most: How many totals are held.
         """
         self._most = most
-        self._totals: dict[PeriodKey, Totals] = {}
+        self._totals: dict[K, Totals] = {}
 
-    def get(self, key: PeriodKey) -> Totals | None:
-        """Give what is held of a period."""
+    def get(self, key: K) -> Totals | None:
+        """Give what is held under a key."""
         return self._totals.get(key)
 
-    def put(self, totals: Mapping[PeriodKey, Totals]) -> None:
+    def put(self, totals: Mapping[K, Totals]) -> None:
         """Hold what was just written, and forget what was not for longest."""
         for key, kept in totals.items():
             self._totals.pop(key, None)
@@ -102,13 +104,27 @@ class PeriodCache:
         self._totals.clear()
 
 
+class Caches:
+    """What one writer knows of totals."""
+
+    def __init__(self, periods: int = MOST_PERIODS, spans: int = MOST_SPANS) -> None:
+        """Begin with nothing; take how many of each are held."""
+        self.periods: TotalsCache[PeriodKey] = TotalsCache(periods)
+        self.spans: TotalsCache[SpanKey] = TotalsCache(spans)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.periods.clear()
+        self.spans.clear()
+
+
 class SqliteWriting:
     """Writes within a transaction that somebody else begins and ends."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: PeriodCache | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, caches: Caches | None = None) -> None:
         """Take the connection that writes, and what is known of totals."""
         self._connection = connection
-        self._cache = cache or PeriodCache(0)
+        self._caches = caches or Caches(0, 0)
 
     def now_unix_ns(self) -> int | None:
         """Nobody shares the file, so the machine's clock is as good as any."""
@@ -141,57 +157,67 @@ class SqliteWriting:
 
     def delete_bodies(self, positions: Sequence[int]) -> None:
         """Take bodies away, and the words that they are found by."""
-        gone = sum(map(self._delete_body, positions))
-        if gone:
-            self._connection.execute(_STOCKED, (-gone,))
+        ((indexed, _),) = self.run(STATE)
+        freed, waited = 0, 0
+        for position in positions:
+            row = self._connection.execute(_DELETE_BODY, (position,)).fetchone()
+            if row is not None:
+                packed, text_version = row
+                freed += len(packed)
+                if position > int(indexed or 0):
+                    waited += 1
+                elif text_version == VERSION:
+                    self._forget_words(position, packed)
+        if freed:
+            self._connection.execute(_STOCKED, (-freed,))
+        if waited:
+            self._connection.execute(_WAITING, (-waited,))
 
-    def _delete_body(self, position: int) -> int:
-        row = self._connection.execute(_DELETE_BODY, (position,)).fetchone()
-        if row is None:
-            return 0
-        packed, text_version = row
-        if text_version == VERSION:
-            record = pb.CallRecord.FromString(zstandard.decompress(packed))
-            self._connection.execute(_FORGET_WORDS, (position, captured_text(record)))
-        return len(packed)
+    def _forget_words(self, position: int, packed: bytes) -> None:
+        if text := text_in(position, packed):
+            self._connection.execute(_FORGET_WORDS, (position, text))
 
     def run(self, statement: Statement) -> Sequence[Row]:
         """Run any statement, and give its rows."""
-        if "period_totals" in statement.sql:
-            self._cache.clear()
+        if "_totals" in statement.sql:
+            self._caches.clear()
         return self._connection.execute(statement.sql, statement.parameters).fetchall()
 
     def insert(self, records: Sequence[NewRecord]) -> None:
         """Write records, at positions that grow in their order."""
         plain = [record for record in records if record.bodies is None]
         self._connection.executemany(_INSERT, map(_row, plain))
-        stocked = 0
+        bodies = []
         for record in records:
             if record.bodies is not None:
                 position = self._connection.execute(_INSERT, _row(record)).lastrowid
-                self._insert_bodies(position or 0, record)
-                stocked += len(record.bodies)
-        if stocked:
-            self._connection.execute(_STOCKED, (stocked,))
+                bodies.append((position, record.bodies, VERSION))
+        self._insert_bodies(bodies)
 
     def insert_at(self, position: int, record: NewRecord) -> None:
         """Write one record at a position that is known."""
         self._connection.execute(_INSERT_AT, (position, *_row(record)))
         if record.bodies is not None:
-            self._insert_bodies(position, record)
-            self._connection.execute(_STOCKED, (len(record.bodies),))
+            self._insert_bodies([(position, record.bodies, VERSION)])
 
-    def _insert_bodies(self, position: int, record: NewRecord) -> None:
-        version = VERSION if record.text else None
-        self._connection.execute(_BODIES, (position, record.bodies, version))
-        if record.text:
-            self._connection.execute(_WORDS, (position, record.text))
+    def _insert_bodies(self, rows: Sequence[tuple[int | None, bytes, int]]) -> None:
+        if rows:
+            self._connection.executemany(_BODIES, rows)
+            stocked = sum(len(packed) for _, packed, _ in rows)
+            self._connection.execute(_STOCKED, (stocked,))
+            self._connection.execute(_WAITING, (len(rows),))
+
+    def put_words(self, texts: Mapping[int, str]) -> None:
+        """Have records found by the words of their texts, which are given by position."""
+        self._connection.executemany(_WORDS, texts.items())
+        # What an older version laid down and this one reads is of this one.
+        self._connection.executemany(_OF_VERSION, ((VERSION, at, VERSION) for at in texts))
 
     def periods(self, keys: Iterable[PeriodKey]) -> Mapping[PeriodKey, Totals]:
         """Read totals of periods."""
         found = {}
         for key in keys:
-            kept = self._cache.get(key) or self._period(key)
+            kept = self._caches.periods.get(key) or self._period(key)
             if kept is not None:
                 found[key] = kept
         return found
@@ -214,12 +240,18 @@ class SqliteWriting:
             if not kept.is_empty
         )
         self._connection.executemany(_PUT_PERIOD, rows)
-        self._cache.put(totals)
+        self._caches.periods.put(totals)
 
     def spans(self, keys: Iterable[SpanKey]) -> Mapping[SpanKey, Totals]:
         """Read totals of spans."""
-        found = ((key, self._connection.execute(_SPAN, key).fetchone()) for key in keys)
-        return {key: totals_of(row) for key, row in found if row is not None}
+        found = {}
+        for key in keys:
+            kept = self._caches.spans.get(key)
+            if kept is not None:
+                found[key] = kept
+            elif (row := self._connection.execute(_SPAN, key).fetchone()) is not None:
+                found[key] = totals_of(row)
+        return found
 
     def put_spans(self, totals: Mapping[SpanKey, Totals]) -> None:
         """Write totals of spans; those that came to nothing are taken away."""
@@ -227,6 +259,7 @@ class SqliteWriting:
         self._connection.executemany(_DROP_SPAN, gone)
         rows = ((*key, *_kept(kept)) for key, kept in totals.items() if not kept.is_empty)
         self._connection.executemany(_PUT_SPAN, rows)
+        self._caches.spans.put(totals)
 
 
 def _flat(keys: Sequence[CallKey]) -> list[str]:

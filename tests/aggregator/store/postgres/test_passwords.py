@@ -27,6 +27,11 @@ def guarded_dsn(postgres_dsn, postgres):
         admin.execute(f"create role {GUARDED_USER} superuser login password '{PASSWORD}'")
     yield postgres.dsn(name, user=GUARDED_USER)
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        # A session's temporary tables are its role's until it is gone.
+        admin.execute(
+            "select pg_terminate_backend(pid, 20000) from pg_stat_activity where usename = %s",
+            (GUARDED_USER,),
+        )
         admin.execute(f"drop role {GUARDED_USER}")
 
 

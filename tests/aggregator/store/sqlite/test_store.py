@@ -1,4 +1,5 @@
 import asyncio
+import random
 import sqlite3
 
 import pytest
@@ -15,13 +16,14 @@ from remora_aggregator.store.sqlite.backend import opened
 from remora_proto.v1 import records_pb2 as pb
 
 STAMP = Stamp("local", "pod-1", 1)
+NOISE = random.Random(1).randbytes(1_000_000)  # noqa: S311 - for tests; it packs to no less
 ANY = Selection(namespaces=("local",))
 
 
 async def test_a_full_disk_is_said_and_healed(tmp_path, make_record):
     async with opened(tmp_path / "records.db") as store:
         store.backend.writer.execute("pragma max_page_count=20")
-        body = pb.Body(content=b"x" * 1_000_000)
+        body = pb.Body(content=NOISE)
         with pytest.raises(Unavailable, match="full"):
             await store.write([make_record(1, request_body=body)], STAMP)
         assert "full" in store.problem
@@ -34,7 +36,7 @@ async def test_a_full_disk_is_said_and_healed(tmp_path, make_record):
 async def test_a_failed_commit_stores_none_of_its_batches(tmp_path, make_record):
     async with opened(tmp_path / "records.db") as store:
         store.backend.writer.execute("pragma max_page_count=20")
-        large = make_record(2, request_body=pb.Body(content=b"x" * 1_000_000))
+        large = make_record(2, request_body=pb.Body(content=NOISE))
         writes = [store.write([make_record(1)], STAMP), store.write([large], STAMP)]
         results = await asyncio.gather(*writes, return_exceptions=True)
         stored = store.backend.writer.execute("select count(*) from records").fetchone()[0]

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
@@ -16,12 +17,14 @@ from remora_aggregator.server import Aggregator
 from remora_aggregator.store.facts import Stamp
 from remora_aggregator.store.task_store import StoredTasks
 from remora_aggregator.tasks import lifecycle
-from remora_aggregator.tasks.amounts import Limit
+from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
+from remora_aggregator.tasks.leases import AccountKey, Ask, LeaseSettings, Request, answered
 from remora_aggregator.tasks.lifecycle import Asking, Terms
 from remora_aggregator.tasks.states import Actor, ActorKind
 from remora_aggregator.tasks.task import TaskKey
 from remora_aggregator.testing import temporary_aggregator
 from remora_proto.v1 import records_pb2 as pb
+from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
 PATIENCE_MS = 10_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -39,11 +42,37 @@ class Served:
     def url(self) -> str:
         return f"http://{self.aggregator.http_address}"
 
-    async def put(self, *records: pb.CallRecord, namespace: str = "local", pod: str = "p") -> None:
-        """Store records."""
-        now_ns = SystemClock().now_unix_ns()
+    async def put(
+        self,
+        *records: pb.CallRecord,
+        namespace: str = "local",
+        pod: str = "p",
+        received_ns: int | None = None,
+    ) -> None:
+        """Store records, as if they came now or at another time."""
+        now_ns = received_ns or SystemClock().now_unix_ns()
         outcomes = await self.aggregator.store.write(list(records), Stamp(namespace, pod, now_ns))
         assert not [one.reason for one in outcomes if one.is_refused]
+
+    async def greet(self, hello: pb.ReportRequest.Hello, state: pb.SidecarState) -> None:
+        """Have a sidecar greet, and say how it stands."""
+
+        async def said() -> AsyncIterator[pb.ReportRequest]:
+            yield pb.ReportRequest(hello=hello, state=state)
+
+        async with grpc.aio.insecure_channel(self.aggregator.address) as channel:
+            async for _ in pb_grpc.RecordServiceStub(channel).Report(said()):
+                pass
+
+    async def lease(self, key: AccountKey, limit: Limit, spent: Amount = NOTHING) -> None:
+        """Have a sidecar spend some of a shared budget, and lease some more."""
+        tasks = StoredTasks(self.aggregator.store, SystemClock())
+        request = Request("pod", [Ask("a", key, limit, spent, Amount(10**10, 1), NOTHING)])
+
+        def decide(books: Any, now_unix_ns: int) -> Any:
+            return answered(books, request, now_unix_ns, LeaseSettings())
+
+        await tasks.change_books(request.wanted, decide)
 
     async def bound_task(self, task_id: str, picousd: int, title: str = "") -> None:
         """Give a task a budget of its own."""

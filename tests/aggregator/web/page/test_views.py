@@ -6,6 +6,8 @@ import pytest
 from playwright.async_api import expect
 from tests.aggregator.web.page import fleet
 
+from remora_aggregator.tasks.amounts import Amount, Limit
+from remora_aggregator.tasks.leases import AccountKey
 from remora_proto.v1 import records_pb2 as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -20,6 +22,7 @@ VIEWS = {
     "session": "#/sessions/run-007?namespace=local",
     "tasks": "#/tasks",
     "task": "#/tasks/local/nightly-03",
+    "budgets": "#/budgets",
     "health": "#/health",
 }
 
@@ -28,6 +31,7 @@ async def filled(served, now_ns, count=150):
     await served.put(*fleet.usual_calls(count, now_ns, 3 * 86_400))
     await served.put(fleet.decided(now_ns), pod="q")
     await served.bound_task("nightly-03", 10**10, "Nightly digest")
+    await served.lease(AccountKey("local", "per-task", "task", "nightly-03"), Limit(10**12, 500))
 
 
 NAMES_PROGRAM = """
@@ -233,6 +237,41 @@ async def test_health_says_who_reports_and_what_is_kept(served, tab, now_ns):
     await tab.has("400 days, no bound")
 
 
+async def test_health_says_what_waits_in_spools_and_who_has_fallen_silent(served, tab, now_ns):
+    state = pb.SidecarState(
+        waiting_records=1_234, waiting_bytes=200 * 2**20, limit_bytes=256 * 2**20
+    )
+    await served.greet(pb.ReportRequest.Hello(pod_uid="a", pod_name="web-1"), state)
+    await served.put(*fleet.usual_calls(1, now_ns, 60), pod="b", received_ns=now_ns - 600 * 10**9)
+    await tab.open("#/health")
+    await tab.has("1,234 records")
+    await tab.has("200 MiB of 256 MiB")
+    await tab.has("unknown")
+    silent = tab.page.locator("[title='It is gone, or cut off.']")
+    await expect(silent).to_have_text("10 min ago")
+
+
+async def test_shared_budgets_are_drawn_with_what_is_leased_and_when_they_begin_anew(
+    served, tab, now_ns
+):
+    day_ns = 86_400 * 10**9
+    today = now_ns // day_ns * day_ns
+    daily = AccountKey("local", "daily", "namespace", "", today, day_ns)
+    await served.lease(daily, Limit(50 * 10**12, 1_000), spent=Amount(45 * 10**12, 10))
+    await served.lease(AccountKey("local", "per-task", "task", "t/1"), Limit(10**12, None))
+    await tab.open("#/budgets")
+    meter = tab.page.get_by_role("meter", name="Money of daily")
+    await expect(meter).to_have_attribute("aria-valuetext", "$45.00 of $50.00, 90 %")
+    await tab.has("10 of 1K tokens")
+    await tab.has("never")
+    row = tab.get("row", re.compile("per-task"))
+    await expect(row.get_by_role("link", name="t/1")).to_have_attribute(
+        "href", "#/tasks/local/t%2F1"
+    )
+    await tab.page.get_by_label("Counted for").select_option("task")
+    await expect(tab.get("table", "Shared budgets").get_by_role("row")).to_have_count(2)
+
+
 NOTHING = [
     ("#/calls", "No calls yet."),
     ("#/calls?where=provider%3Dx", "No call matches."),
@@ -244,7 +283,9 @@ NOTHING = [
     ("#/tasks", "No tasks yet."),
     ("#/tasks?state=paused", "No task matches."),
     ("#/tasks/local/none", "namespace 'local' has no task 'none'"),
-    ("#/health", "No sidecar has reported within a day."),
+    ("#/budgets", "No shared budgets yet."),
+    ("#/budgets?name=x*", "No budget matches."),
+    ("#/health", "No sidecar was heard of within a day."),
     ("#/nowhere", "No calls yet."),
     ("#/calls?where=nonsense", "can't be read"),
     ("#/usage?where=nonsense", "can't be read"),

@@ -55,6 +55,23 @@ export function taskMeters(task, options) {
   return meters;
 }
 
+/** Draw what is spent of a shared budget; where nobody has said its limit, only what is spent. */
+export function amountMeters(spent, limit, name) {
+  if (limit === null) return `${amountText(spent)} of a limit not known yet`;
+  const meters = [];
+  if (limit.cost_usd !== null) meters.push(meter(spent.cost_usd, limit.cost_usd, money, `Money of ${name}`));
+  if (limit.tokens !== null) meters.push(meter(spent.tokens, limit.tokens, tokens, `Tokens of ${name}`));
+  return meters;
+}
+
+/** Write an amount of money, tokens or both. */
+export function amountText(amount) {
+  const told = [];
+  if (amount.cost_usd !== null) told.push(usd(amount.cost_usd));
+  if (amount.tokens !== null) told.push(`${few(amount.tokens)} tokens`);
+  return told.join(", ");
+}
+
 const KINDS = { ok: "good", warn: "warn", downgrade: "warn", block: "bad", unpriced: "warn" };
 
 /** Show what a policy's budgets said to a call. */

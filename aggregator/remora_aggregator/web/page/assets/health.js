@@ -10,6 +10,9 @@ import { every, nothing, shown } from "./states.js";
 const REFRESH_MS = 10_000;
 const LATE_S = 30;
 const SKEWED_S = 5;
+const SILENT_MS = 180_000;
+const FILLING = 0.5;
+const FULL = 0.85;
 
 /** Show health. */
 export function health({ main, heading, signal }) {
@@ -88,12 +91,12 @@ function kept({ retention }) {
 
 function sidecars(found) {
   const inner = found.sidecars.length
-    ? table(found.sidecars, mostSeen(found.sidecars))
+    ? table(found, mostSeen(found.sidecars))
     : nothing(
-        "No sidecar has reported within a day.",
+        "No sidecar was heard of within a day.",
         "Look at a sidecar's /healthz: it says whether it reaches the aggregator.",
       );
-  const told = `${count(found.sidecars.length)}${found.more ? "+" : ""} that reported within a day`;
+  const told = `${count(found.sidecars.length)}${found.more ? "+" : ""} heard of within a day`;
   return h(
     "section",
     { class: "panel" },
@@ -109,13 +112,14 @@ function mostSeen(all) {
   return [...seen.entries()].sort((one, other) => other[1] - one[1])[0][0];
 }
 
-function table(all, usual) {
+function table({ sidecars: all, now }, usual) {
   const heads = [
     ["Pod", ""],
     ["Workload", "mid"],
     ["Version", "mid"],
-    ["Last record", ""],
-    ["Delay", "num"],
+    ["Last seen", ""],
+    ["In its spool", "num"],
+    ["Delay", "num mid"],
     ["Clock", "num wide"],
     ["Policy", "wide"],
     ["Node", "wide"],
@@ -126,7 +130,7 @@ function table(all, usual) {
     h(
       "table",
       {},
-      h("caption", { class: "unseen" }, "Sidecars, the last that reported first"),
+      h("caption", { class: "unseen" }, "Sidecars, the last that was heard of first"),
       h(
         "thead",
         {},
@@ -139,13 +143,34 @@ function table(all, usual) {
       h(
         "tbody",
         {},
-        all.map((one) => sidecarRow(one, usual)),
+        all.map((one) => sidecarRow(one, usual, now)),
       ),
     ),
   );
 }
 
-function sidecarRow(one, usual) {
+/** When a sidecar was heard of last: one that is well says something each half minute. */
+function lastSeen(one, now) {
+  const when = h("time", { datetime: one.last_seen_at, title: one.last_seen_at }, ago(one.last_seen_at));
+  const isSilent = Date.parse(now) - Date.parse(one.last_seen_at) > SILENT_MS;
+  return isSilent ? h("span", { class: "badge warn", title: "It is gone, or cut off." }, when) : when;
+}
+
+/** What waits in a sidecar's spool, as it said last. */
+function inSpool({ waiting }) {
+  if (waiting === null)
+    return h("span", { class: "soft", title: "It does not say: it is of an older version." }, "unknown");
+  const told = `${count(waiting.records)} ${waiting.records === 1 ? "record" : "records"}`;
+  const share = waiting.limit_bytes ? (waiting.bytes ?? 0) / waiting.limit_bytes : 0;
+  const kind = share >= FULL ? "badge bad" : share >= FILLING ? "badge warn" : null;
+  const of = waiting.limit_bytes === null ? "" : ` of ${bytes(waiting.limit_bytes)}`;
+  return [
+    h("span", { class: kind, title: waiting.at }, told),
+    h("span", { class: "under" }, waiting.bytes === null ? "" : `${bytes(waiting.bytes)}${of}`),
+  ];
+}
+
+function sidecarRow(one, usual, now) {
   const calls = link(["calls"], {
     where: [equals("pod_uid", one.pod_uid), equals("namespace", one.namespace)],
   });
@@ -168,17 +193,16 @@ function sidecarRow(one, usual) {
         ? text(one.version)
         : h("span", { class: "badge warn" }, one.version ?? "unknown"),
     ),
+    h("td", {}, lastSeen(one, now)),
+    h("td", { class: "num" }, inSpool(one)),
     h(
       "td",
-      {},
-      h("time", { datetime: one.last_record_at, title: one.last_record_at }, ago(one.last_record_at)),
-    ),
-    h(
-      "td",
-      { class: "num" },
-      late
-        ? h("span", { class: "badge warn", title: "Its spool may be filling." }, seconds(one.delay_s))
-        : seconds(one.delay_s),
+      { class: "num mid" },
+      one.delay_s === null
+        ? text("")
+        : late
+          ? h("span", { class: "badge warn", title: "Its last record came late." }, seconds(one.delay_s))
+          : seconds(one.delay_s),
     ),
     h(
       "td",

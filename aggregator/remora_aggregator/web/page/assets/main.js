@@ -9,6 +9,7 @@ import { calls } from "./calls.js";
 import { health } from "./health.js";
 import { session } from "./session.js";
 import { sessions } from "./sessions.js";
+import { sharedBudgets } from "./shared_budgets.js";
 import { signIn } from "./sign_in.js";
 import { task } from "./task.js";
 import { tasks } from "./tasks.js";
@@ -19,6 +20,7 @@ const VIEWS = [
   { name: "usage", title: "Usage", whole: usage },
   { name: "sessions", title: "Sessions", whole: sessions, one: session },
   { name: "tasks", title: "Tasks", whole: tasks, one: task },
+  { name: "budgets", title: "Budgets", whole: sharedBudgets },
   { name: "health", title: "Health", whole: health },
 ];
 
