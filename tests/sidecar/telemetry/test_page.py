@@ -78,6 +78,8 @@ def _row(family):
 
 def test_the_page_lists_every_metric_and_no_other():
     rows = re.findall(
-        r"^\| `(?:gen_ai|remora)_(?!aggregator_|operator_).*$", PAGE.read_text("utf-8"), re.MULTILINE
+        r"^\| `(?:gen_ai|remora)_(?!aggregator_|operator_).*$",
+        PAGE.read_text("utf-8"),
+        re.MULTILINE,
     )
     assert sorted(rows) == sorted(map(_row, _families()))
