@@ -25,11 +25,12 @@ from remora_operator.delivery.serving import Services, serving_grpc
 from remora_operator.delivery.token_review import TokenReviews
 from remora_operator.inject.layout import INJECTION_LABEL
 from remora_operator.injection_file import InjectionFile
-from remora_operator.policies import Answers, PolicyShelf
+from remora_operator.policies import Answers, PodFacts, PolicyShelf
 from remora_operator.settings import OperatorSettings
 from remora_operator.status_server import serving_status
 from remora_operator.webhook.events import EventWriter
 from remora_operator.webhook.metrics import WebhookMetrics
+from remora_operator.webhook.notices import Regarding, netinit_failed
 from remora_operator.webhook.serving import serving_webhook
 
 
@@ -119,6 +120,7 @@ class Replica:
             clock=clock,
             registry=self.registry,
             on_namespace=lambda _: self._custodian.changed(),
+            on_netinit_failure=self._tell_of_netinit,
             while_leading=[self._begin_to_keep],
         )
         self._custodian = Custodian(
@@ -177,6 +179,10 @@ class Replica:
     async def _begin_to_keep(self) -> None:
         """Have certificates and trust files looked after at once by whoever leads from now on."""
         self._custodian.changed()
+
+    def _tell_of_netinit(self, pod: PodFacts, said: str) -> None:
+        about = Regarding("v1", "Pod", pod.namespace, pod.name, pod.uid)
+        self._events.note(netinit_failed(about, said))
 
     def webhook(self) -> AbstractAsyncContextManager[str]:
         """Serve the API server."""

@@ -160,6 +160,20 @@ async def test_an_event_tells_of_the_pod(cluster, operator):
     assert event["regarding"]["name"] == "agent-5d9c"
 
 
+async def test_where_nothing_can_be_redirected_an_event_says_what_to_do(cluster, operator):
+    failed = {"terminated": {"exitCode": 3, "message": "nft: Operation not permitted"}}
+    statuses = [{"name": "remora-netinit", "state": {"waiting": {}}, "lastState": failed}]
+    spec = injected(pod(container()))["spec"]
+    uid = cluster.add_pod(
+        "team-a", "agent", spec=spec, status={"phase": "Pending", "initContainerStatuses": statuses}
+    )
+    events = "/apis/events.k8s.io/v1/namespaces/team-a/events"
+    event = (await _until(lambda: _list(cluster, events)))[0]
+    assert (event["reason"], event["regarding"]["uid"]) == ("NetinitFailed", uid)
+    assert "nft: Operation not permitted" in event["note"]
+    assert "remora.dev/mode: explicit" in event["note"]
+
+
 async def test_a_sidecar_gets_its_policy_and_what_becomes_of_it_stands_in_the_status(
     cluster, operator
 ):

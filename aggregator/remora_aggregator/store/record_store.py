@@ -43,6 +43,7 @@ READERS = 4
 
 _RECORDS_A_COMMIT = 2_000
 _BATCHES_A_COMMIT = 64
+_WORTH_A_THREAD = 200
 _TRIAL_BYTES = 1024 * 1024
 _QUIET_S = 0.05
 """So long nobody reported, before words are indexed."""
@@ -112,13 +113,15 @@ class RecordStore:
     async def prepare(self) -> None:
         """Work out what is to be written, for as long as the aggregator runs.
 
-        Meanwhile the commit before waits for the disk, or for another machine.
+        Meanwhile the commit before waits for the disk, or for another machine. Of a few records
+        it is worked out by who commits them: to hand them over would cost more.
         """
         while True:
             waiting = _with_more(await self._incoming.get(), self._incoming)
             batches = [batch for batch, _ in waiting]
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._prepare_thread, _prepare, batches)
+            if sum(len(batch.records) for batch in batches) >= _WORTH_A_THREAD:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._prepare_thread, _prepare, batches)
             for each in waiting:
                 self._prepared.put_nowait(each)
 

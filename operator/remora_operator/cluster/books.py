@@ -24,6 +24,8 @@ type Changed = Callable[[frozenset[str]], None]
 """Is told of every change of the shelf: the uids of the pods that have another policy now."""
 
 type OnNamespace = Callable[[str], None]
+type OnNetinitFailure = Callable[[PodFacts, str], None]
+"""Is told of a pod whose netinit failed, and what that said."""
 
 
 class _KnownNamespace(NamedTuple):
@@ -126,13 +128,20 @@ class NamespaceBook:
 class PodBook:
     """The pods that have a sidecar and are not over."""
 
-    def __init__(self, shelf: PolicyShelf, changed: Changed, on_namespace: OnNamespace) -> None:
-        """Take where they are put, and who is told of namespaces' first and last."""
+    def __init__(
+        self,
+        shelf: PolicyShelf,
+        changed: Changed,
+        on_namespace: OnNamespace,
+        on_netinit_failure: OnNetinitFailure,
+    ) -> None:
+        """Take where they are put, and who is told of namespaces' first and last, and failures."""
         self._agents: dict[str, Agent] = {}
         self._in_namespace: dict[str, int] = {}
         self._shelf = shelf
         self._changed = changed
         self._on_namespace = on_namespace
+        self._on_netinit_failure = on_netinit_failure
 
     def put(self, value: Json) -> bool:
         """Put a pod on the shelf if it has a sidecar; tells whether it has."""
@@ -145,6 +154,9 @@ class PodBook:
             self._counted(agent.facts.namespace, 1)
         if before is None or before.facts != agent.facts:
             self._changed(self._shelf.put_pod(agent.facts))
+        said = "" if before is None else before.netinit_failure
+        if agent.netinit_failure not in ("", said):
+            self._on_netinit_failure(agent.facts, agent.netinit_failure)
         return True
 
     def remove(self, one: Seen) -> None:

@@ -22,7 +22,13 @@ from prometheus_client import CollectorRegistry
 
 from remora.clock import Clock
 from remora_operator.cluster.api_server import ApiServer
-from remora_operator.cluster.books import NamespaceBook, PodBook, PolicyBook, SecretBook
+from remora_operator.cluster.books import (
+    NamespaceBook,
+    OnNetinitFailure,
+    PodBook,
+    PolicyBook,
+    SecretBook,
+)
 from remora_operator.cluster.election import LeaseTimes
 from remora_operator.cluster.leadership import Leadership, WhileLeading
 from remora_operator.cluster.metrics import ClusterMetrics
@@ -33,7 +39,7 @@ from remora_operator.cluster.status_writer import StatusWriter
 from remora_operator.cluster.statuses import StatusBook
 from remora_operator.delivery.pod_identity import PodIdentity
 from remora_operator.inject import Namespace, PolicyNeeds
-from remora_operator.policies import Answer, Answers, PodPolicy, PolicyShelf
+from remora_operator.policies import Answer, Answers, PodFacts, PodPolicy, PolicyShelf
 
 
 class PolicyStreams(Protocol):
@@ -72,6 +78,7 @@ class Controllers:
         clock: Clock,
         registry: CollectorRegistry,
         on_namespace: Callable[[str], None] = lambda _: None,
+        on_netinit_failure: OnNetinitFailure = lambda _, __: None,
         while_leading: Sequence[WhileLeading] = (),
         pace: Pace | None = None,
         lease_times: LeaseTimes | None = None,
@@ -89,6 +96,8 @@ class Controllers:
             on_namespace: Is given the name of a namespace that came, went, has other labels, or
                 has its first pod with a sidecar or none any more; what is true of it now is
                 asked of `namespace_of`, `namespaces` and `agents_in`. Must not raise or block.
+            on_netinit_failure: Of the leader: is told of pods on whose nodes nothing can be
+                redirected. Must not raise or block.
             while_leading: What else the leader does, all its life as such: begun when this
                 replica begins to lead, cancelled at once when it does not any more. One that
                 raises ends `run`.
@@ -102,7 +111,8 @@ class Controllers:
         self._ready = asyncio.Event()
         self._book = StatusBook()
         self._namespaces = NamespaceBook(on_namespace)
-        self._pods = PodBook(shelf, self._shelf_changed, on_namespace)
+        self._on_netinit_failure = on_netinit_failure
+        self._pods = PodBook(shelf, self._shelf_changed, on_namespace, self._netinit_failed)
         self._reflectors = self._watching(pace or Pace())
         self._marks = self._marking()
         self._statuses = self._writing()
@@ -230,6 +240,10 @@ class Controllers:
             self._ready.set()
             group.create_task(self._marks.run(), name="pod marks")
             group.create_task(self._leadership.run(), name="leadership")
+
+    def _netinit_failed(self, pod: PodFacts, said: str) -> None:
+        if self.is_leader:
+            self._on_netinit_failure(pod, said)
 
     def _shelf_changed(self, uids: frozenset[str]) -> None:
         self._statuses.changed()

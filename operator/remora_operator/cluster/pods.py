@@ -33,10 +33,12 @@ class Agent:
     Attributes:
         facts: What policy asks about it.
         started: When the kubelet took it up, or where it has not yet, when it was made; UTC.
+        netinit_failure: What netinit said when it failed last; empty: it has not.
     """
 
     facts: PodFacts
     started: datetime
+    netinit_failure: str = ""
 
 
 class _Metadata(BaseModel):
@@ -91,9 +93,25 @@ class _Spec(BaseModel):
     volumes: tuple[_Volume, ...] | None = None
 
 
+class _Terminated(BaseModel):
+    exit_code: int = Field(default=0, alias="exitCode")
+    message: str = ""
+
+
+class _State(BaseModel):
+    terminated: _Terminated | None = None
+
+
+class _ContainerStatus(BaseModel):
+    name: str
+    state: _State = _State()
+    before: _State = Field(default=_State(), alias="lastState")
+
+
 class _Status(BaseModel):
     phase: str = ""
     started: datetime | None = Field(default=None, alias="startTime")
+    inits: tuple[_ContainerStatus, ...] | None = Field(default=None, alias="initContainerStatuses")
 
 
 class _Pod(BaseModel):
@@ -127,7 +145,16 @@ def read_agent(value: Json) -> Agent | None:
         reported_refusal=reported_refusal(annotations),
         provided=_shared(_provided(containers, volumes.get(SECRETS_VOLUME))),
     )
-    return Agent(facts, (pod.status.started or metadata.created).astimezone(UTC))
+    started = (pod.status.started or metadata.created).astimezone(UTC)
+    return Agent(facts, started, _netinit_failure(pod.status))
+
+
+def _netinit_failure(status: _Status) -> str:
+    for one in status.inits or ():
+        ended = one.state.terminated or one.before.terminated
+        if one.name == NETINIT and ended is not None and ended.exit_code:
+            return ended.message.strip() or f"exit code {ended.exit_code}"
+    return ""
 
 
 def _may_be_ours(value: Json) -> bool:

@@ -13,7 +13,7 @@ from remora.clock import Clock
 from remora.errors import Unavailable
 from remora_operator.cluster.api_server import ApiServer, Refused
 from remora_operator.webhook.event_series import Drop, Series, SeriesBook
-from remora_operator.webhook.notices import notices
+from remora_operator.webhook.notices import Notice, notices
 from remora_operator.webhook.review import Answer
 
 logger = logging.getLogger(__name__)
@@ -70,11 +70,15 @@ class EventWriter:
     def tell(self, answer: Answer) -> None:
         """Take an answer that was sent; neither waits nor raises."""
         for notice in notices(answer):
-            now_ns, now_s = self._clock.now_unix_ns(), self._clock.monotonic_s()
-            dropped = self._book.note(notice, now_ns, now_s)
-            if dropped is not None:
-                self._drop(dropped, 1)
-            self._moved.set()
+            self.note(notice)
+
+    def note(self, notice: Notice) -> None:
+        """Take something else to say; neither waits nor raises."""
+        now_ns, now_s = self._clock.now_unix_ns(), self._clock.monotonic_s()
+        dropped = self._book.note(notice, now_ns, now_s)
+        if dropped is not None:
+            self._drop(dropped, 1)
+        self._moved.set()
 
     def _drop(self, reason: Drop, count: int) -> None:
         self._dropped.labels(reason.value).inc(count)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from remora_operator.inject import Decision, Injection, Refuse, Skip
+from remora_operator.inject.layout import PREFIX
 from remora_operator.inject.outcome import Warned
 from remora_operator.webhook.review import Answer, Subject
 
 INJECTED: Final = "Injected"
 SKIPPED: Final = "InjectionSkipped"
 REFUSED: Final = "InjectionRefused"
+NETINIT_FAILED: Final = "NetinitFailed"
 
 _NOTE_BYTES: Final = 1024
 """The API server takes no longer note (events.go of its validation; bytes, not characters)."""
@@ -75,6 +77,22 @@ def notices(answer: Answer) -> tuple[Notice, ...]:
         return ()
     about, prefix = _regarding(subject)
     return tuple(_said(decision, about, prefix))
+
+
+def netinit_failed(pod: Regarding, said: str) -> Notice:
+    """Say that the redirect rules could not be applied, and what to do about it.
+
+    Args:
+        pod: Which pod.
+        said: What netinit said last.
+    """
+    todo = (
+        f"this node can't redirect? Put the annotation {PREFIX}mode: explicit into the template, "
+        "or its RuntimeClass into incapableRuntimeClasses"
+    )
+    room = _NOTE_BYTES - len(todo) - 80
+    text = f"the redirect rules could not be applied: {said[-room:]}; {todo}"
+    return Notice(pod, "Warning", NETINIT_FAILED, _cut(text))
 
 
 def _said(decision: Decision, about: Regarding, prefix: str) -> Iterator[Notice]:
