@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
@@ -17,12 +17,14 @@ from remora.clock import Clock, SystemClock
 from remora.tasks import TaskOwner
 from remora_operator.cluster.api_server import ApiServer
 from remora_operator.cluster.controllers import Controllers
+from remora_operator.cluster.server_version import has_native_sidecars
 from remora_operator.custody.custodian import Custodian
 from remora_operator.custody.settings import CustodySettings
 from remora_operator.delivery.certificate_service import CertificateService
 from remora_operator.delivery.policy_service import PolicyService, hosts_from
 from remora_operator.delivery.serving import Services, serving_grpc
 from remora_operator.delivery.token_review import TokenReviews
+from remora_operator.inject import InjectionConfig
 from remora_operator.inject.layout import INJECTION_LABEL
 from remora_operator.injection_file import InjectionFile
 from remora_operator.policies import Answers, PodFacts, PolicyShelf
@@ -104,7 +106,9 @@ class Replica:
         self.listens = False
         self._settings = settings
         self._injection = injection
+        self._api = api
         self._clock = clock
+        self._has_native_sidecars = True
         self._tasks = TaskOwner("operator")
         self._running: dict[str, asyncio.Task[object]] = {}
         self._identities = TokenReviews(api, clock)
@@ -174,11 +178,19 @@ class Replica:
     async def until_ready(self) -> None:
         """Wait until reviews and sidecars can be answered."""
         await self._controllers.until_ready()
+        self._has_native_sidecars = await has_native_sidecars(self._api)
         await self._custodian.ready()
 
     async def _begin_to_keep(self) -> None:
         """Have certificates and trust files looked after at once by whoever leads from now on."""
         self._custodian.changed()
+
+    def _config(self) -> InjectionConfig:
+        """Give the configuration in force, with the shape that this server knows."""
+        config = self._injection.config
+        if self._has_native_sidecars or not config.native_sidecars:
+            return config
+        return replace(config, native_sidecars=False)
 
     def _tell_of_netinit(self, pod: PodFacts, said: str) -> None:
         about = Regarding("v1", "Pod", pod.namespace, pod.name, pod.uid)
@@ -190,7 +202,7 @@ class Replica:
             self._settings.webhook_listen,
             self._custodian.tls_context,
             namespace_of=self._controllers.namespace_of,
-            config_of=lambda: self._injection.config,
+            config_of=self._config,
             metrics=self._metrics,
             clock=self._clock,
             told=self._events.tell,

@@ -42,6 +42,7 @@ class KubernetesApi:
         reviews: How many tokens were reviewed.
         delay_s: How long every request waits.
         fails_with: The status of every answer; None: it answers.
+        version: What it says of itself.
         refuses: Decides for single requests: method and path in, a status out; None: it answers.
         watches: How many watches stand.
     """
@@ -56,6 +57,7 @@ class KubernetesApi:
         self.asked: list[str] = []
         self.delay_s = 0.0
         self.fails_with: int | None = None
+        self.version = {"major": "1", "minor": "36"}
         self.refuses: Callable[[str, str], int | None] = lambda _method, _path: None
         self.watches = 0
         self._bookmarks = 0
@@ -156,6 +158,8 @@ class KubernetesApi:
     async def _perform(self, request: web.Request) -> web.StreamResponse:
         if request.path == _REVIEWS and request.method == "POST":
             return web.json_response(self._review(await request.json()), status=201)
+        if request.path == "/version":
+            return web.json_response(self.version)
         path = ResourcePath.parse(request.path)
         match request.method:
             case "GET" if path.name:
