@@ -66,7 +66,9 @@ async def running_operator(
         api = await stack.enter_async_context(_api_server(settings))
         replica = Replica(settings, injection, api, clock or SystemClock())
         stack.push_async_callback(replica.aclose)
-        listening = serving_status(settings.status_listen, replica.problems, replica.registry)
+        listening = serving_status(
+            settings.status_listen, replica.broken, replica.problems, replica.registry
+        )
         status = await stack.enter_async_context(listening)
         replica.start()
         await replica.until_ready()
@@ -218,6 +220,10 @@ class Replica:
             drain_s=self._settings.drain_s,
         )
 
+    def broken(self) -> Sequence[str]:
+        """Say what has ended that should not have: only a restart begins it again."""
+        return [f"{name} has ended: see the log" for name, t in self._running.items() if t.done()]
+
     def problems(self) -> Sequence[str]:
         """Say why this replica can't do its work."""
         return tuple(self._why_not())
@@ -230,9 +236,7 @@ class Replica:
             yield f"there is no certificate to serve and sign with yet: {found or 'it is awaited'}"
         if not self.listens:
             yield "webhook and services are not served now"
-        for name, task in self._running.items():
-            if task.done():
-                yield f"{name} has ended: see the log"
+        yield from self.broken()
 
     def _selected(self) -> frozenset[str] | None:
         """Give the namespaces whose pods are injected, or were; None: they are not known yet."""

@@ -13,12 +13,13 @@ type Problems = Callable[[], Sequence[str]]
 
 @asynccontextmanager
 async def serving_status(
-    listen: str, problems: Problems, registry: CollectorRegistry
+    listen: str, broken: Problems, problems: Problems, registry: CollectorRegistry
 ) -> AsyncIterator[str]:
     """Serve until the context ends; gives the address, with the port that was found for port 0.
 
     Args:
         listen: ``host:port``.
+        broken: Say why only a restart will help; empty where none has to.
         problems: Say why this replica can't do its work; empty where it can.
         registry: What ``/metrics`` shows.
 
@@ -26,8 +27,8 @@ async def serving_status(
         ConfigError: The address can't be listened on.
     """
     app = web.Application()
-    app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/readyz", _Readiness(problems).answer)
+    app.router.add_get("/healthz", _Probe("ok", broken).answer)
+    app.router.add_get("/readyz", _Probe("ready", problems).answer)
     app.router.add_get("/metrics", _Metrics(registry).answer)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
@@ -43,18 +44,17 @@ async def serving_status(
         await runner.cleanup()
 
 
-async def _healthz(_request: web.Request) -> web.Response:
-    return web.json_response({"ok": True})
+class _Probe:
+    """Answers 200 where nothing is wrong, else 503 and what is."""
 
-
-class _Readiness:
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, name: str, problems: Problems) -> None:
+        self._name = name
         self._problems = problems
 
     async def answer(self, _request: web.Request) -> web.Response:
         found = list(self._problems())
         status = 503 if found else 200
-        return web.json_response({"ready": not found, "problems": found}, status=status)
+        return web.json_response({self._name: not found, "problems": found}, status=status)
 
 
 class _Metrics:
