@@ -92,8 +92,6 @@ class Installation:
 
     def _kustomization(self) -> Path:
         """Write the kustomization: the base, with this image, and with a store without a volume."""
-        name, _, tag = self.image.rpartition(":")
-        named = {"newName": name, "newTag": tag} if name and "/" not in tag else {}
         sample = (K8S / "samples" / "07-look.yaml").read_text("utf-8")
         (self.folder / "look.yaml").write_text(sample)
         (self.folder / "roots.yaml").write_text(json.dumps(self._upstream_roots()))
@@ -101,7 +99,7 @@ class Installation:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [*_relative(self.folder, ("crds", "base")), "look.yaml", "roots.yaml"],
-            "images": [{"name": "remora", **(named or {"newName": self.image})}],
+            "images": [{"name": "remora", **_kustomized(self.image)}],
             "patches": [_without_volume(), self._injection()],
         }
         (self.folder / "kustomization.yaml").write_text(json.dumps(document))
@@ -121,6 +119,15 @@ class Installation:
         replace = {"op": "replace", "path": "/data/injection.yaml", "value": text}
         target = {"kind": "ConfigMap", "name": "remora-config"}
         return {"target": target, "patch": json.dumps([replace])}
+
+
+def _kustomized(image: str) -> dict[str, str]:
+    """Say an image as kustomize wants it: name, and tag or digest apart."""
+    name, at, digest = image.partition("@")
+    if at:
+        return {"newName": name, "digest": digest}
+    name, _, tag = image.rpartition(":")
+    return {"newName": name, "newTag": tag} if name and "/" not in tag else {"newName": image}
 
 
 def _relative(folder: Path, rooms: Sequence[str]) -> list[str]:
