@@ -226,11 +226,12 @@ async def test_what_keeps_it_from_beginning_is_raised(wanted, address, kind):
 
 
 _ON_ITS_TERMINAL = (
-    "import fcntl, os, sys, termios\n"
+    "import fcntl, os, signal, sys, termios\n"
     "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
-"""Makes the terminal the command's own, so that its keys interrupt it."""
+"""Makes the terminal the command's own, so that its keys interrupt it, however it was started."""
 
 
 class Terminal:
