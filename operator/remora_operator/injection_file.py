@@ -6,19 +6,17 @@ last good one stays in force.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
 from remora.errors import ConfigError, Problem
+from remora.pauses import Sleep
 from remora_operator.inject.config import InjectionConfig
 from remora_operator.inject.settings import read_config
 
 logger = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
-
-type Sleep = Callable[[float], Awaitable[None]]
 
 
 class InjectionFile:

@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from remora import __version__
 from remora.clock import Clock
 from remora.errors import RemoraError
+from remora.pauses import GrowingPause, Sleep, first_of
 from remora_proto.v1 import certificates_pb2 as pb
 from remora_proto.v1 import certificates_pb2_grpc as pb_grpc
 from remora_sidecar.grpc_peer import Target, explained
 from remora_sidecar.interceptor.issued import Issued, certificate_request, read_issued, utc
 from remora_sidecar.interceptor.issued_authority import IssuedAuthority, new_key
-from remora_sidecar.pauses import GrowingPause, Sleep, first_of
 
 logger = logging.getLogger(__name__)
 

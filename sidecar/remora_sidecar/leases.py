@@ -15,11 +15,11 @@ import grpc
 
 from remora.clock import Clock
 from remora.errors import RemoraError
+from remora.pauses import GrowingPause, Sleep, first_of
 from remora_proto.v1 import tasks_pb2_grpc as pb_grpc
 from remora_sidecar.engine.task_gate import TaskHold
 from remora_sidecar.grpc_peer import Target, explained
 from remora_sidecar.lease_wire import grants_of, request_of
-from remora_sidecar.pauses import GrowingPause, Sleep, first_of
 from remora_sidecar.policy.amounts import Amount
 from remora_sidecar.policy.book import Wanted
 from remora_sidecar.policy.budget_verdict import BudgetKeys

@@ -15,10 +15,10 @@ from typing import Protocol
 import grpc
 
 from remora.errors import ConfigError, RemoraError
+from remora.pauses import GrowingPause, Sleep
 from remora_proto.v1 import policy_pb2 as pb
 from remora_proto.v1 import policy_pb2_grpc as pb_grpc
 from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
-from remora_sidecar.pauses import GrowingPause, Sleep
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from remora.errors import RemoraError
+from remora.pauses import GrowingPause, Sleep
 from remora_proto.v1 import tasks_pb2 as pb
 from remora_proto.v1 import tasks_pb2_grpc as pb_grpc
 from remora_sidecar.engine.task_gate import MAX_TASKS, Control, TaskGate, TaskHold
 from remora_sidecar.grpc_peer import Target, explained
-from remora_sidecar.pauses import GrowingPause, Sleep
 
 logger = logging.getLogger(__name__)
 

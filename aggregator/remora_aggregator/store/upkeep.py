@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import Sleep
 from remora_aggregator.store import removal, retention
 from remora_aggregator.store.port import Backend
 from remora_aggregator.store.record_store import RecordStore
@@ -22,7 +23,6 @@ DAY_S: Final = 86_400.0
 FORGET_LEASES_NS: Final = 3 * DAY_NS
 """What is reported of a lease that ended before is charged from its beginning."""
 
-type Sleep = Callable[[float], Awaitable[None]]
 type Decide = Callable[[Retention, Stock, int], Slice | None]
 type Remove = Callable[[Backend, Slice], int]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import Sleep
 from remora.tasks import TaskOwner
 from remora_aggregator.store.postgres.sidecar_table import SidecarRow, SidecarTable
 from remora_aggregator.web.roster import LATELY_NS, Roster, Sidecar
@@ -20,8 +21,6 @@ EVERY_S: Final = 30.0
 _AGAIN_NS: Final = 120 * 10**9
 """How far back each look goes: further than clocks of aggregators are apart."""
 _SIDECAR: Final = TypeAdapter(Sidecar)
-
-type Sleep = Callable[[float], Awaitable[None]]
 
 
 class RosterSharing:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from remora.errors import Unavailable
+from remora.pauses import GrowingPause
 from remora_operator.cluster.api_server import ApiServer, Json, Refused
 from remora_operator.cluster.metrics import ClusterMetrics
-from remora_operator.cluster.pauses import Pauses
 from remora_operator.cluster.reports import report, reported_refusal, reported_version
 from remora_operator.cluster.resources import path_of_pod
 from remora_operator.delivery.pod_identity import PodIdentity
@@ -83,7 +83,7 @@ class PodMarks:
         self._waiting: dict[str, _Mark] = {}
         self._written: dict[str, Answer] = {}
         self._changed = asyncio.Event()
-        self._pauses = Pauses(jitter, longest_s=_LONGEST_PAUSE_S)
+        self._pauses = GrowingPause(jitter, longest_s=_LONGEST_PAUSE_S)
         self._fails = False
 
     def heard(self, who: PodIdentity, answer: Answer) -> None:

@@ -17,10 +17,10 @@ from typing import Protocol
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import GrowingPause
 from remora_operator.cluster.api_server import ApiServer, Json, Refused
 from remora_operator.cluster.known import KnownObjects
 from remora_operator.cluster.metrics import ClusterMetrics
-from remora_operator.cluster.pauses import Pauses
 from remora_operator.cluster.resources import Resource, Seen, seen
 from remora_operator.cluster.watch_events import Event, Expired, Kind, Lines, read_event
 
@@ -98,7 +98,7 @@ class Reflector:
         self._metrics = metrics
         self._pace = pace
         self._jitter = jitter
-        self._pauses = Pauses(jitter, longest_s=pace.longest_pause_s)
+        self._pauses = GrowingPause(jitter, longest_s=pace.longest_pause_s)
         self._known = KnownObjects()
         self._version: str | None = None
         self._heard = 0

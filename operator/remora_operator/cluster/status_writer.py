@@ -14,9 +14,9 @@ from http import HTTPStatus
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import GrowingPause
 from remora_operator.cluster.api_server import ApiServer, Json, Refused
 from remora_operator.cluster.metrics import ClusterMetrics
-from remora_operator.cluster.pauses import Pauses
 from remora_operator.cluster.resources import path_of
 from remora_operator.cluster.statuses import StatusBook
 from remora_operator.policies import Answer, ObjectKey, PolicyShelf, each_status
@@ -70,7 +70,7 @@ class StatusWriter:
         self._metrics = metrics
         self._is_leader = is_leader
         self._changed = asyncio.Event()
-        self._pauses = Pauses(jitter, longest_s=_LONGEST_PAUSE_S)
+        self._pauses = GrowingPause(jitter, longest_s=_LONGEST_PAUSE_S)
         self._refused: dict[ObjectKey, str] = {}
 
     def changed(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -11,14 +10,13 @@ from prometheus_client import CollectorRegistry, Counter
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import Sleep
 from remora_operator.cluster.api_server import ApiServer, Refused
 from remora_operator.webhook.event_series import Drop, Series, SeriesBook
 from remora_operator.webhook.notices import Notice, notices
 from remora_operator.webhook.review import Answer
 
 logger = logging.getLogger(__name__)
-
-type Sleep = Callable[[float], Awaitable[None]]
 
 PAUSE_S: Final = 1.0
 """Between two rounds: what happens meanwhile counts up, and is one write."""

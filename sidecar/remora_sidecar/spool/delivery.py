@@ -12,8 +12,8 @@ import grpc
 
 from remora.clock import Clock
 from remora.errors import Unavailable
+from remora.pauses import Sleep, first_of
 from remora_proto.v1 import records_pb2 as pb
-from remora_sidecar.pauses import Sleep, first_of
 from remora_sidecar.spool.own_state import OwnState
 from remora_sidecar.spool.row import Spooled
 from remora_sidecar.spool.spool import Spool

@@ -14,10 +14,10 @@ import grpc
 
 from remora.clock import Clock
 from remora.errors import RemoraError
+from remora.pauses import GrowingPause, Sleep, first_of
 from remora.records import Origin
 from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.grpc_peer import Target, explained, is_reason_lost
-from remora_sidecar.pauses import GrowingPause, Sleep, first_of
 from remora_sidecar.spool.delivery import Delivery, DeliveryLimits, report_call
 from remora_sidecar.spool.own_state import OwnState, PolicyInForce, no_policy
 from remora_sidecar.spool.spool import Spool
