@@ -15,13 +15,17 @@ from remora_aggregator.settings import AggregatorSettings
 async def temporary_aggregator(
     *, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Aggregator]:
-    """Run an aggregator that forgets everything when it ends.
+    """Run an aggregator that forgets everything when it ends, and sheds nothing before.
+
+    Records of a test came when the test says, be it in 1970: upkeep, which runs whenever its
+    task gets its turn, would take them away again.
 
     Args:
         clock: Where the time of reception comes from.
-        **settings: Other settings than a free loopback port and a temporary folder.
+        **settings: Other settings than a free loopback port, a temporary folder and keeping for good.
     """
     with tempfile.TemporaryDirectory(prefix="remora-aggregator-") as folder:
-        used = {"listen": "127.0.0.1:0", "data_dir": Path(folder), "drain_s": 0.0, **settings}
+        free = {"listen": "127.0.0.1:0", "data_dir": Path(folder), "drain_s": 0.0}
+        used = {**free, "keep_records": None, "keep_bodies": None, **settings}
         async with running_aggregator(AggregatorSettings(**used), clock=clock) as aggregator:
             yield aggregator

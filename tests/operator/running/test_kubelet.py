@@ -135,11 +135,12 @@ async def test_a_sidecar_that_dies_is_restarted_whatever_the_policy_says(run):
 
 async def test_a_container_that_its_liveness_probe_finds_dead_is_restarted(run):
     probe = {**ASKED, "exec": {"command": ["test", "-e", "/run/alive"]}, "failureThreshold": 2}
-    async with run(
-        sh("app", f"touch /run/alive; {WAITS}", livenessProbe=probe), restartPolicy="Always"
-    ) as pod:
+    started = {**probe, "failureThreshold": 600}  # else its file may be removed before it is there
+    app = sh("app", f"touch /run/alive; {WAITS}", startupProbe=started, livenessProbe=probe)
+    async with run(app, restartPolicy="Always") as pod:
         await pod.running()
-        await pod.exec("app", ["rm", "/run/alive"])
+        removed = await pod.exec("app", ["rm", "/run/alive"])
+        assert not removed.returncode, removed.stderr
         await pod.until(lambda: pod.state("app").starts == 2)
     assert ("app", "unhealthy") in happenings(pod)
 

@@ -80,6 +80,10 @@ async def test_a_reader_is_offered_nothing_that_they_may_not_do(serve, open_tab,
         await expect(tab.get("button", "Cancel")).to_have_count(0)
 
 
+HOW = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"
+PAUSE_ONE = f"async () => (await fetch('/v1/tasks/local/one/pause', {HOW})).status"
+
+
 def of_task(task_id):
     return [
         pb.CallRecord(
@@ -116,6 +120,20 @@ async def test_a_task_is_paused_resumed_and_cancelled_by_the_keyboard_alone(serv
     await expect(tab.get("heading", "one", level=1)).to_be_focused()
 
 
+async def test_who_leaves_a_dialog_stays_where_they_were_whatever_changed_behind_it(served, tab):
+    await served.put(*of_task("one"))
+    await tab.open("#/tasks/local/one")
+    await tab.get("button", "Pause").focus()
+    await tab.page.keyboard.press("Enter")
+    dialog = tab.get("dialog", "Pause this task?")
+    await expect(dialog.get_by_role("textbox")).to_be_focused()
+    assert await tab.page.evaluate(PAUSE_ONE) == 200
+    await expect(tab.page.locator(".head .badge")).to_have_text("paused")
+    await tab.page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await expect(tab.get("button", "Resume")).to_be_focused()
+
+
 async def test_what_somebody_else_does_to_a_task_is_shown(served, tab):
     await served.put(*of_task("one"))
     await tab.open("#/tasks")
@@ -124,9 +142,7 @@ async def test_what_somebody_else_does_to_a_task_is_shown(served, tab):
     async with tab.page.context.expect_page() as opening:
         await tab.page.evaluate("() => window.open('/', '_blank', 'noopener')")
     other = await opening.value
-    how = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"
-    body = f"async () => (await fetch('/v1/tasks/local/one/pause', {how})).status"
-    assert await other.evaluate(body) == 200
+    assert await other.evaluate(PAUSE_ONE) == 200
     await tab.page.bring_to_front()
     await expect(badge).to_have_text("paused")
 

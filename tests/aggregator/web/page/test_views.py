@@ -229,12 +229,13 @@ async def test_sessions_lead_to_what_each_came_to(served, tab, now_ns):
     )
 
 
-async def test_health_says_who_reports_and_what_is_kept(served, tab, now_ns):
-    await filled(served, now_ns)
-    await tab.open("#/health")
-    await tab.has("All is well")
-    await expect(tab.get("table", re.compile("Sidecars")).get_by_role("row")).to_have_count(3)
-    await tab.has("400 days, no bound")
+async def test_health_says_who_reports_and_what_is_kept(serve, open_tab, now_ns):
+    async with serve(keep_records="400d") as served, open_tab(served.url) as tab:
+        await filled(served, now_ns)
+        await tab.open("#/health")
+        await tab.has("All is well")
+        await expect(tab.get("table", re.compile("Sidecars")).get_by_role("row")).to_have_count(3)
+        await tab.has("400 days, no bound")
 
 
 async def test_health_says_what_waits_in_spools_and_who_has_fallen_silent(served, tab, now_ns):

@@ -59,7 +59,7 @@ export function task({ main, heading, steps, who, signal }) {
         {
           type: "button",
           class: kind,
-          onclick: () => confirm({ path: `${path}/${word}`, title, id, kind, fields, done }),
+          onclick: () => confirm({ path: `${path}/${word}`, title, id, kind, fields, done, back }),
         },
         title,
       );
@@ -74,7 +74,16 @@ export function task({ main, heading, steps, who, signal }) {
   function done(changed) {
     say(`The task is ${stateWord(changed.state)}.`);
     actions.replaceChildren();
-    load().then(() => (actions.querySelector("button") ?? heading).focus());
+    load().then(focusActions);
+  }
+
+  /** A dialog gives the focus back to what opened it, which may have been replaced meanwhile. */
+  function back() {
+    if (document.activeElement === document.body) focusActions();
+  }
+
+  function focusActions() {
+    (actions.querySelector("button") ?? heading).focus();
   }
 
   follow(
@@ -185,7 +194,7 @@ function lastCalls(now, records) {
 }
 
 /** Ask why, and do it. */
-function confirm({ path, title, id, kind, fields = {}, done }) {
+function confirm({ path, title, id, kind, fields = {}, done, back }) {
   const reason = newId("reason");
   const said = h("p", { class: "wrong-text", role: "alert" });
   const input = h("input", { id: reason, type: "text", maxlength: "500" });
@@ -207,7 +216,12 @@ function confirm({ path, title, id, kind, fields = {}, done }) {
       h("button", { type: "submit", class: kind || "main" }, `${title} the task`),
     ),
   );
-  const dialog = h("dialog", { "aria-labelledby": `${reason}-title`, onclose: () => dialog.remove() }, form);
+  let isDone = false;
+  const onclose = () => {
+    dialog.remove();
+    if (!isDone) back();
+  };
+  const dialog = h("dialog", { "aria-labelledby": `${reason}-title`, onclose }, form);
 
   async function send(event) {
     event.preventDefault();
@@ -215,6 +229,7 @@ function confirm({ path, title, id, kind, fields = {}, done }) {
     for (const tick of form.querySelectorAll("input[type=checkbox]")) body[tick.name] = tick.checked;
     try {
       const changed = await ask(path, {}, { body });
+      isDone = true;
       dialog.close();
       done(changed);
     } catch (error) {
