@@ -22,7 +22,7 @@ async def temporary_aggregator(
 
     Args:
         clock: Where the time of reception comes from.
-        **settings: Other settings than a free loopback port, a temporary folder and keeping for good.
+        **settings: Other settings than a free port, a temporary folder and keeping for good.
     """
     with tempfile.TemporaryDirectory(prefix="remora-aggregator-") as folder:
         free = {"listen": "127.0.0.1:0", "data_dir": Path(folder), "drain_s": 0.0}
