@@ -1,6 +1,7 @@
 """`remora aggregator`: run one, make what it needs beyond loopback, ask whether it is well."""
 
 import asyncio
+import gc
 import json
 import re
 import signal
@@ -59,6 +60,7 @@ async def _serve(settings: "AggregatorSettings", ready_json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running_aggregator(settings) as aggregator:
+        gc.freeze()  # what is there by now stays: reports wait for whoever goes through it again
         if ready_json:
             ready = {
                 "address": aggregator.address,

@@ -70,11 +70,13 @@ class RecordService(pb_grpc.RecordServiceServicer):
         if not entries:
             return answer
         outcomes = await self._store.write([entry.record for entry in entries], stamp)
+        taken = []
         for entry, outcome in zip(entries, outcomes, strict=True):
             if outcome.is_refused:
                 answer.refused.add(sequence=entry.sequence, reason=outcome.reason)
             else:
-                answer.acknowledged.append(entry.sequence)
+                taken.append(entry.sequence)
+        answer.acknowledged.extend(taken)
         return answer
 
     async def Query(  # noqa: N802 - gRPC's name

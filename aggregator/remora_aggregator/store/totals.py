@@ -36,6 +36,8 @@ _MONEY = Context(prec=200)
 """Wide enough for the sum of any amounts that are admitted, so that nothing is rounded."""
 _NOTHING = Decimal(0)
 _MOST = (1 << 63) - 1
+type Sum = int | float | Decimal
+_ZEROS: Final[Sequence[Sum]] = (*[0] * _MONEY_FROM, _NOTHING, _NOTHING, 0.0, 0.0)
 
 _FLAGS = [AT[name] for name in ("is_error", "is_usage_unread", "is_unpriced", "is_cached")]
 _ESTIMATED = AT["is_estimated"]
@@ -47,9 +49,6 @@ _NAMESPACE, _STARTED = AT["namespace"], AT["started_unix_ns"]
 _PROVIDER, _MODEL = AT["provider"], AT["model"]
 _OPERATION, _WORKLOAD = AT["operation"], AT["workload"]
 _SPANS = [(name, AT[name]) for name in SPANS]
-
-
-type Sum = int | float | Decimal
 
 
 class PeriodKey(NamedTuple):
@@ -74,6 +73,10 @@ class SpanKey(NamedTuple):
     model: str
 
 
+def _empty_spreads() -> tuple[Spread, ...]:
+    return tuple(Spread() for _ in MEASURES)
+
+
 class Totals:
     """The sums of one group.
 
@@ -86,11 +89,14 @@ class Totals:
 
     __slots__ = ("first_unix_ns", "last_unix_ns", "spreads", "sums")
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        zeros: list[Sum] = [0] * 12
-        self.sums = [*zeros, _NOTHING, _NOTHING, 0.0, 0.0]
-        self.spreads = (Spread(), Spread(), Spread())
+    def __init__(self, spreads: tuple[Spread, ...] | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            spreads: Those of the group; by default empty ones, and `()` for a span.
+        """
+        self.sums = [*_ZEROS]
+        self.spreads = _empty_spreads() if spreads is None else spreads
         self.first_unix_ns = _MOST
         self.last_unix_ns = 0
 
@@ -162,11 +168,11 @@ class _Tally:
 
     __slots__ = ("changes", "first_unix_ns", "last_unix_ns", "spreads")
 
-    def __init__(self) -> None:
+    def __init__(self, spreads: tuple[Spread, ...]) -> None:
         self.changes: list[Sequence[Sum]] = []
         self.first_unix_ns = _MOST
         self.last_unix_ns = 0
-        self.spreads = (Spread(), Spread(), Spread())
+        self.spreads = spreads
 
     def count(self, changes: Sequence[Sum], started_unix_ns: int) -> None:
         self.changes.append(changes)
@@ -176,10 +182,12 @@ class _Tally:
             self.last_unix_ns = started_unix_ns
 
     def totals(self) -> Totals:
-        found = Totals()
-        with localcontext(_MONEY):
-            found.sums = list(map(sum, zip(found.sums, *self.changes, strict=True)))
-        found.spreads = self.spreads
+        found = Totals(self.spreads)
+        if len(self.changes) == 1:
+            found.add_row(self.changes[0])
+        else:
+            with localcontext(_MONEY):
+                found.sums = list(map(sum, zip(found.sums, *self.changes, strict=True)))
         found.first_unix_ns, found.last_unix_ns = self.first_unix_ns, self.last_unix_ns
         return found
 
@@ -214,14 +222,14 @@ class Changes:
         key = PeriodKey._make(words)
         found = self._periods.get(key)
         if found is None:
-            found = self._periods[key] = _Tally()
+            found = self._periods[key] = _Tally(_empty_spreads())
         return found
 
     def _span(self, *words: Value) -> _Tally:
         key = SpanKey._make(words)
         found = self._spans.get(key)
         if found is None:
-            found = self._spans[key] = _Tally()
+            found = self._spans[key] = _Tally(())
         return found
 
     def spans(self) -> dict[SpanKey, Totals]:

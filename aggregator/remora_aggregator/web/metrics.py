@@ -234,6 +234,8 @@ def _of_position(position: LastPosition) -> Iterator[Metric]:
 
 
 def _body_bytes(batch: Batch) -> int:
+    if not batch.bodies:
+        return 0
     outcomes = zip(batch.records, batch.outcomes, strict=True)
     written = (Verdict.STORED, Verdict.MERGED)
     return sum(

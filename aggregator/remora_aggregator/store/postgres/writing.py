@@ -267,7 +267,7 @@ def _call(position: int, facts: Facts) -> tuple[Value, ...]:
 
 
 def _totals(row: Sequence[Any], spreads: bytes | None = None) -> Totals:
-    totals = Totals()
+    totals = Totals(() if spreads is None else None)
     totals.sums = list(row[: len(SUMS)])
     totals.first_unix_ns, totals.last_unix_ns = row[len(SUMS) : len(SUMS) + 2]
     if spreads is not None:

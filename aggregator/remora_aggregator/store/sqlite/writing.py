@@ -267,8 +267,8 @@ def _flat(keys: Sequence[CallKey]) -> list[str]:
 
 
 def totals_of(row: Sequence[Value]) -> Totals:
-    """Read sums, and the first and last moment behind them."""
-    totals = Totals()
+    """Read sums, and the first and last moment behind them; of a period, its spreads follow."""
+    totals = Totals(() if len(row) == len(SUMS) + 2 else None)
     sums: list[int | float | Decimal] = list(row[: len(SUMS)])  # type: ignore[arg-type]  # as the columns say
     for at in _MONEY_SUMS:
         sums[at] = Decimal(str(sums[at]))
