@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from remora.clock import Clock
+from remora.http_listening.connections import Connections
 from remora_aggregator.service.audit import AuditSink
 from remora_aggregator.service.entrance import Entrance
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import Retention
 from remora_aggregator.store.task_store import StoredTasks
 from remora_aggregator.web.admission import Admission
-from remora_aggregator.web.connection_room import ConnectionRoom
 from remora_aggregator.web.cookie import Seal, SignedOut
 from remora_aggregator.web.metrics import AggregatorMetrics
 from remora_aggregator.web.readiness import Readiness
@@ -79,7 +79,7 @@ class Front:
     seal: Seal
     metrics: AggregatorMetrics
     readiness: Readiness
-    connections: ConnectionRoom
+    connections: Connections
     bounds: Bounds
     retention: Retention
     roster: Roster

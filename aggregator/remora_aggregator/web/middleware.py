@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from remora.errors import BadRequest, Unavailable
+from remora.http_listening.listener import connection_of
 from remora_aggregator.web.answering import written
 from remora_aggregator.web.callers import VISIT, has_cookie_only, let_in, shown_by
 from remora_aggregator.web.front import front_of
@@ -52,10 +53,11 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request in, have it answered, and see the answer out."""
-    front = front_of(request)
+    front, connection = front_of(request), connection_of(request)
+    connection.head_came()
     with ExitStack() as held:
         request[HELD] = held
-        held.enter_context(front.connections.busy(request.protocol))
+        held.enter_context(front.connections.busy(connection.place))
         response = await _answer(request, handler, held)
         front.metrics.count_request(_route(request), response.status)
         await _send(request, response, front.bounds.answer_s)
@@ -122,6 +124,13 @@ def problem_answer(problem: ApiProblem) -> web.Response:
         content_type=MEDIA_TYPE,
         headers=problem.headers,
     )
+
+
+def unreadable_answer(status: int) -> web.Response:
+    """Answer what is no HTTP with a problem, too."""
+    answer = problem_answer(of_status(status, {}))
+    answer.headers.update(SECURITY_HEADERS)
+    return answer
 
 
 def _operation(request: web.Request) -> Operation[Any] | None:

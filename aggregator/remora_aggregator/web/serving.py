@@ -13,6 +13,8 @@ from remora import __version__
 from remora.client.address import is_on_this_machine
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem
+from remora.http_listening.connections import Connections
+from remora.http_listening.listener import Listener, Patience, Served
 from remora_aggregator.keeping import retention_of
 from remora_aggregator.service.audit import AuditLog, AuditSink
 from remora_aggregator.service.entrance import Entrance
@@ -25,11 +27,10 @@ from remora_aggregator.store.upkeep import Upkeep
 from remora_aggregator.telemetry.call_export import exporting
 from remora_aggregator.web.admission import Admission
 from remora_aggregator.web.app import make_app
-from remora_aggregator.web.connection_room import ConnectionRoom
 from remora_aggregator.web.cookie import Seal
 from remora_aggregator.web.front import Bounds, Front
-from remora_aggregator.web.listener import Listener
 from remora_aggregator.web.metrics import AggregatorMetrics
+from remora_aggregator.web.middleware import unreadable_answer
 from remora_aggregator.web.readiness import Readiness
 from remora_aggregator.web.roster import Roster
 from remora_aggregator.web.roster_sharing import sharing
@@ -68,7 +69,7 @@ class HttpSide:
         """Wait until nothing is being answered, for so long at most."""
         try:
             async with asyncio.timeout(within_s):
-                await self.front.connections.idle.wait()
+                await self.front.connections.nothing_asked.wait()
         except TimeoutError:
             logger.warning("some HTTP answers were not finished within %g seconds", within_s)
 
@@ -98,7 +99,7 @@ async def serving_http(
         seal=Seal(sign_in_key(settings.sign_in_key_file, settings.data_dir)),
         metrics=metrics,
         readiness=readiness,
-        connections=ConnectionRoom(bounds.connections),
+        connections=Connections(bounds.connections),
         bounds=bounds, retention=retention_of(settings), roster=roster,
         stock=StockWatch(store, roster, clock), version=__version__, urandom=secrets.token_bytes,
     )  # fmt: skip
@@ -142,12 +143,11 @@ def _bound(
     settings: AggregatorSettings, front: Front, listen: str, runner: web.AppRunner
 ) -> Listener | None:
     assert runner.server is not None  # noqa: S101 - it is set up
-    context = _context(settings)
+    context, bounds = _context(settings), front.bounds
+    patience = Patience(bounds.handshake_s, head_s=bounds.idle_s, idle_s=bounds.idle_s)
+    served = Served(runner.server, front.connections, patience, unreadable_answer)
     try:
-        return Listener(
-            runner.server, front.connections, front.bounds, listen,
-            None if context is None else context.context,
-        )  # fmt: skip
+        return Listener(served, listen, None if context is None else context.context)
     except OSError as error:
         what = f"{listen} can't be listened on: {error.strerror}"
         if settings.has_own_http_listen:

@@ -4,16 +4,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
 from remora.clock import Clock
+from remora.http_listening.connections import Connections
+from remora.http_listening.listener import connection_of
 from remora_operator.webhook.admission import Admission
 from remora_operator.webhook.body import BodyReader, Unread
 from remora_operator.webhook.bounds import Bounds
-from remora_operator.webhook.connections import Connections
-from remora_operator.webhook.listener import BoundedHandler
 from remora_operator.webhook.metrics import WebhookMetrics
 from remora_operator.webhook.review import Answer, refusal
 
@@ -58,6 +58,12 @@ async def _name_ourselves(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "remora"  # the library names itself and its version otherwise
 
 
+def unreadable_answer(status: int) -> web.Response:
+    """Answer what is no HTTP."""
+    headers = {"Server": "remora"}
+    return web.Response(status=status, text="this is not a request\n", headers=headers)
+
+
 class _Reviewed(web.Response):
     """An answer as it travels."""
 
@@ -69,7 +75,7 @@ class _Reviewed(web.Response):
 @web.middleware
 async def _surround(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Keep the connection while a request is answered, and tell of the answer afterwards."""
-    desk, connection = request.app[_DESK], cast(BoundedHandler, request.protocol)
+    desk, connection = request.app[_DESK], connection_of(request)
     connection.head_came()
     with desk.connections.busy(connection.place):
         try:

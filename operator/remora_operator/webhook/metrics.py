@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from remora.http_listening.connections import Connections
 from remora_operator.inject import Decision, Injection, Refuse, Skip
-from remora_operator.webhook.connections import Connections
 from remora_operator.webhook.review import Answer
 
 MOST_NAMESPACES: Final = 200
@@ -92,5 +92,5 @@ class _Families(Collector):
         yield GaugeMetricFamily(prefix, "Connections that stand.", len(self._connections))
         yield CounterMetricFamily(
             f"{prefix}_turned_away", "Connections that were too many, or had to make room.",
-            self._connections.turned_away,
+            self._connections.made_way + self._connections.turned_away,
         )  # fmt: skip

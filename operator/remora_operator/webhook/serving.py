@@ -9,12 +9,12 @@ from aiohttp import web
 
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem
+from remora.http_listening.connections import Connections
+from remora.http_listening.listener import Listener, Patience, Served
 from remora_operator.webhook.admission import Admission, ConfigOf
-from remora_operator.webhook.application import Desk, Told, application
+from remora_operator.webhook.application import Desk, Told, application, unreadable_answer
 from remora_operator.webhook.body import BodyReader
 from remora_operator.webhook.bounds import Bounds
-from remora_operator.webhook.connections import Connections
-from remora_operator.webhook.listener import Listener
 from remora_operator.webhook.metrics import WebhookMetrics
 from remora_operator.webhook.review import Answer, NamespaceOf
 
@@ -78,8 +78,10 @@ async def serving_webhook(
 
 def _bound(runner: web.AppRunner, desk: Desk, listen: str, tls: ssl.SSLContext) -> Listener:
     server = cast(web.Server, runner.server)  # it is set up
+    bounds = desk.bounds
+    patience = Patience(bounds.handshake_s, bounds.head_s, bounds.idle_s)
     try:
-        return Listener(server, desk.connections, desk.bounds, listen, tls)
+        return Listener(Served(server, desk.connections, patience, unreadable_answer), listen, tls)
     except OSError as error:
         what = f"{listen} can't be listened on: {error.strerror}"
         raise ConfigError([Problem("REMORA_OPERATOR_WEBHOOK_LISTEN", what)]) from error

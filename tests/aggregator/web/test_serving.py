@@ -19,7 +19,7 @@ async def test_a_stopping_aggregator_says_so_first_and_sends_watchers_away(api, 
     async with asyncio.timeout(20), api.client.get(url) as watch:
         while b"event: record" not in await watch.content.readline():
             pass
-        assert not api.http.front.connections.idle.is_set()
+        assert not api.http.front.connections.nothing_asked.is_set()
         api.http.stop_soon()
         ready = await api.get("/readyz")
         assert (ready.status, ready.json["problems"]) == (503, ["the aggregator is stopping"])
@@ -27,7 +27,7 @@ async def test_a_stopping_aggregator_says_so_first_and_sends_watchers_away(api, 
         assert (await api.get("/v1/records")).call_numbers == [1]
         assert (await api.get("/v1/records/watch")).status == 503
         await api.http.finished(20)
-        assert api.http.front.connections.idle.is_set()
+        assert api.http.front.connections.nothing_asked.is_set()
 
 
 async def test_what_is_being_answered_is_finished(open_api, call, monkeypatch):

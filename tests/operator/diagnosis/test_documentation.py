@@ -6,9 +6,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from remora.clock import SystemClock
+from remora.http_listening.connections import Connections
 from remora_operator.cluster.api_server import ApiServer
 from remora_operator.inject.outcome import RefusalReason, SkipReason, WarningKind
-from remora_operator.webhook.connections import Connections
 from remora_operator.webhook.event_series import Drop
 from remora_operator.webhook.events import EventWriter
 from remora_operator.webhook.metrics import WebhookMetrics

@@ -7,65 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
 import pytest
+from tests.sdk.cli.asking import record, report
 
 from remora.cli.usage import BY
 from remora.client.usage import UsageDimension
 from remora_aggregator.testing import temporary_aggregator
 from remora_proto.v1 import records_pb2 as pb
-from remora_proto.v1 import records_pb2_grpc as pb_grpc
-
-
-def _record(number, **fields):
-    record = pb.CallRecord(
-        call_id=f"{number:032x}",
-        started_unix_nano=1_790_000_000_000_000_000 + number * 10**9,
-        provider="openai",
-        dialect="openai-chat",
-        operation="chat",
-        method="POST",
-        url="https://api.openai.com/v1/chat/completions",
-        requested_model="gpt-4o",
-        sent_model="gpt-4o",
-        response_model="gpt-4o-2024-08-06",
-        status_code=200,
-        end_reason=pb.END_REASON_COMPLETED,
-        latency_s=0.5,
-        usage=pb.Usage(input_tokens=1000, output_tokens=50),
-        cost=pb.Cost(total_usd="0.003", price_source="s", price_date="2026-01-01"),
-        attribution=pb.Attribution(session_id="sess_1", task_id="t1"),
-        capture="full",
-        request_body=pb.Body(content=b'{"a":1}', original_bytes=7),
-    )
-    record.MergeFrom(pb.CallRecord(**fields))
-    return record
-
-
-async def _report(address, records):
-    async def requests():
-        yield pb.ReportRequest(hello=pb.ReportRequest.Hello(pod_uid="pod-1"))
-        entries = [
-            pb.ReportRequest.Entry(sequence=number, record=record)
-            for number, record in enumerate(records)
-        ]
-        yield pb.ReportRequest(entries=entries)
-
-    async with grpc.aio.insecure_channel(address) as channel:
-        async for _ in pb_grpc.RecordServiceStub(channel).Report(requests()):
-            pass
 
 
 @pytest.fixture
 async def remora():
     """Run commands against an aggregator with three calls in it."""
-    failed = _record(2, status_code=500, error=pb.CallError(type="server_error", message="x"))
+    failed = record(2, status_code=500, error=pb.CallError(type="server_error", message="x"))
     failed.ClearField("usage")
     failed.ClearField("cost")
-    unpriced = _record(3, attribution=pb.Attribution(session_id="sess_2"))
+    unpriced = record(3, attribution=pb.Attribution(session_id="sess_2"))
     unpriced.ClearField("cost")
     async with temporary_aggregator() as aggregator:
-        await _report(aggregator.address, [_record(1), failed, unpriced])
+        await report(aggregator.address, [record(1), failed, unpriced])
 
         async def run(*arguments):
             command = [sys.executable, "-P", "-m", "remora", *arguments]
@@ -136,7 +96,7 @@ async def test_following_shows_what_comes(remora):
     )
     try:
         first = json.loads(await follower.stdout.readline())
-        await _report(remora.address, [_record(4)])
+        await report(remora.address, [record(4)])
         then = json.loads(await follower.stdout.readline())
     finally:
         follower.terminate()

@@ -1,12 +1,12 @@
 """Which connections stand, and which one goes to make room for another.
 
-Whoever connects and says nothing must not keep the API server out: when all places are taken,
-the connection that is idle longest goes. What is being answered stays.
+A thousand clients that connect and say nothing must not keep one out that asks something: when all
+places are taken, whoever is idle longest goes. What is being answered stays.
 """
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _LEAVE_S: Final = 2.0
@@ -34,12 +34,17 @@ class Connections:
     """The connections of one listener.
 
     Attributes:
-        turned_away: How many found no room, or were ended to make some.
+        made_way: How many idle ones were ended to make room.
+        turned_away: How many found no room at all.
+        nothing_asked: Set while nothing is being answered.
     """
 
     def __init__(self, most: int) -> None:
         """Take how many may stand at once."""
+        self.made_way = 0
         self.turned_away = 0
+        self.nothing_asked = asyncio.Event()
+        self.nothing_asked.set()
         self._most = most
         self._idle: dict[Place, None] = {}  # in the order in which they fell idle
         self._busy: set[Place] = set()
@@ -51,14 +56,19 @@ class Connections:
 
     def enter(self, place: Place) -> bool:
         """Let one in, at the cost of an idle one if need be; False: there is no room."""
-        if len(self) >= self._most:
+        if len(self) >= self._most and not self._make_room():
             self.turned_away += 1
-            if not self._idle:
-                return False
-            longest = next(iter(self._idle))
-            del self._idle[longest]
-            longest.abort()
+            return False
         self._idle[place] = None
+        return True
+
+    def _make_room(self) -> bool:
+        if not self._idle:
+            return False
+        longest = next(iter(self._idle))
+        del self._idle[longest]
+        longest.abort()
+        self.made_way += 1
         return True
 
     def stands(self, place: Place) -> bool:
@@ -78,22 +88,21 @@ class Connections:
         if place in self._idle:
             del self._idle[place]
             self._busy.add(place)
+        self.nothing_asked.clear()
         try:
             yield
         finally:
             if place in self._busy:
                 self._busy.discard(place)
                 self._idle[place] = None
+            if not self._busy:
+                self.nothing_asked.set()
 
     async def aclose(self) -> None:
         """End all that stand, and wait a moment until they have left."""
+        self._empty.clear()
         for place in [*self._idle, *self._busy]:
             place.abort()
-        if not len(self):
-            return
-        self._empty.clear()
-        try:
-            async with asyncio.timeout(_LEAVE_S):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S if len(self) else 0):
                 await self._empty.wait()
-        except TimeoutError:
-            return

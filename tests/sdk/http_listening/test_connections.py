@@ -1,6 +1,6 @@
 """Who stands, who makes room, and who finds none."""
 
-from remora_operator.webhook.connections import Connections, Place
+from remora.http_listening.connections import Connections, Place
 
 
 class Transport:
@@ -33,7 +33,7 @@ def test_the_one_idle_longest_makes_room():
     assert not first.transport.is_aborted
     assert not connections.stands(second)
     assert connections.stands(third)
-    assert (len(connections), connections.turned_away) == (2, 1)
+    assert (len(connections), connections.made_way, connections.turned_away) == (2, 1, 0)
 
 
 def test_who_is_being_answered_makes_no_room():

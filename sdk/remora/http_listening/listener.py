@@ -1,4 +1,4 @@
-"""Accepts the webhook's connections and bounds each: TLS, heads, and how many there are.
+"""Accepts connections for an aiohttp server and bounds each: TLS, heads, and how many there are.
 
 aiohttp's own sites accept as many as come, and wait for a head as long as for the next request.
 """
@@ -7,18 +7,21 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from aiohttp import web
 
+from remora.http_listening.connections import Connections, Place
+from remora.http_listening.sockets import address_of, bound, path_in
 from remora.tasks import TaskOwner
-from remora_operator.webhook.bounds import Bounds
-from remora_operator.webhook.connections import Connections, Place
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG: Final = 128
+_MOST_LINE_BYTES: Final = 16 * 1024
+_MOST_HEADERS: Final = 64
 _LINGER_S: Final = 2.0
 _PAUSE_S: Final = 0.5
 _ACCEPTED_AT_ONCE: Final = 64
@@ -27,39 +30,66 @@ _QUIET: Final = logging.getLogger(f"{__name__}.aiohttp")
 _QUIET.setLevel(logging.CRITICAL)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a listener waits for a client.
+
+    Attributes:
+        handshake_s: For TLS.
+        head_s: For the head of a request, from its first byte or the connection's beginning on.
+        idle_s: For another request on a connection.
+    """
+
+    handshake_s: float
+    head_s: float
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a listener serves.
+
+    Attributes:
+        server: What answers.
+        connections: Where each connection has its place.
+        patience: How long clients are waited for.
+        unreadable: Makes the answer to what is no HTTP, of its status; it repeats nothing of it.
+    """
+
+    server: web.Server
+    connections: Connections
+    patience: Patience
+    unreadable: Callable[[int], web.Response]
+
+
 class BoundedHandler(web.RequestHandler):
     """A connection that has a place, and whose heads have to come in time."""
 
-    __slots__ = ("_connections", "_head_due", "_head_s", "place")
+    __slots__ = ("_head_due", "_served", "place")
 
-    def __init__(
-        self,
-        server: web.Server,
-        place: Place,
-        connections: Connections,
-        bounds: Bounds,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        """Take what answers, and the place that was taken when the connection was accepted."""
+    def __init__(self, served: Served, place: Place, loop: asyncio.AbstractEventLoop) -> None:
+        """Take what is served, and the place that was taken when the connection was accepted."""
         super().__init__(
-            server,
+            served.server,
             loop=loop,
-            keepalive_timeout=bounds.idle_s,
+            keepalive_timeout=served.patience.idle_s,
             lingering_time=_LINGER_S,
+            max_line_size=_MOST_LINE_BYTES,
+            max_headers=_MOST_HEADERS,
             auto_decompress=False,
             access_log=None,  # type: ignore[arg-type]  # it may be off
             logger=_QUIET,
         )
         self.place = place
-        self._connections = connections
-        self._head_s = bounds.head_s
+        self._served = served
         self._head_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
+        # What was accepted from a socket is a transport that can be aborted.
         self.place.transport = cast(asyncio.Transport, transport)
         super().connection_made(transport)
-        if not self._connections.stands(self.place):
+        if not self._served.connections.stands(self.place):
             self.place.abort()
             return
         self._expect_head()
@@ -74,12 +104,12 @@ class BoundedHandler(web.RequestHandler):
         """Leave the place."""
         self.head_came()
         super().connection_lost(exc)
-        self._connections.leave(self.place)
+        self._served.connections.leave(self.place)
 
     def _expect_head(self) -> None:
         if self._head_due is None and self.place.transport is not None:
             loop = asyncio.get_running_loop()
-            self._head_due = loop.call_later(self._head_s, self.place.abort)
+            self._head_due = loop.call_later(self._served.patience.head_s, self.place.abort)
 
     def head_came(self) -> None:
         """Wait for no head any more: a request is being answered."""
@@ -94,14 +124,18 @@ class BoundedHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP; nothing of it is repeated."""
+        """Answer what can't be read, and end the connection."""
         del exc, message
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
-        headers = {"Server": "remora"}
-        answer = web.Response(status=status, text="this is not a request\n", headers=headers)
+        answer = self._served.unreadable(status)
         answer.force_close()
         return answer
+
+
+def connection_of(request: web.Request) -> BoundedHandler:
+    """Give the connection that a request came by."""
+    return cast(BoundedHandler, request.protocol)
 
 
 class Listener:
@@ -111,27 +145,24 @@ class Listener:
         address: Where it listens, with the port that was found for port 0.
     """
 
-    def __init__(
-        self,
-        server: web.Server,
-        connections: Connections,
-        bounds: Bounds,
-        listen: str,
-        tls: ssl.SSLContext,
-    ) -> None:
+    def __init__(self, served: Served, listen: str, tls: ssl.SSLContext | None) -> None:
         """Bind; `start` accepts.
+
+        Args:
+            served: What is served.
+            listen: As `bound` takes it.
+            tls: None: without.
 
         Raises:
             OSError: It can't be listened there.
         """
-        self._server = server
-        self._connections = connections
-        self._bounds = bounds
+        self._served = served
         self._tls = tls
-        self._socket = _bound(listen)
-        self._tasks = TaskOwner("webhook")
+        self._socket = bound(listen)
+        self._path = path_in(listen)
+        self._tasks = TaskOwner("listener")
         self._resume: asyncio.TimerHandle | None = None
-        self.address = f"{listen.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
+        self.address = address_of(listen, self._socket)
 
     def start(self) -> None:
         """Begin to accept."""
@@ -144,6 +175,8 @@ class Listener:
             self._resume.cancel()
         self._socket.close()
         await self._tasks.aclose()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
         """Accept some of those that wait; the loop calls again for others."""
@@ -157,47 +190,35 @@ class Listener:
                 return
             accepted.setblocking(False)
             place = Place()
-            if not self._connections.enter(place):
+            if not self._served.connections.enter(place):
                 accepted.close()
                 continue
             place.opening = self._tasks.spawn(self._open(accepted, place), name="open")
             place.opening.add_done_callback(partial(self._opened, place, accepted))
 
     def _opened(self, place: Place, accepted: socket.socket, _: asyncio.Task[None]) -> None:
-        """Free what a connection held that did not get through TLS."""
+        """Free what a connection held that did not get through, or was given up before it began."""
         if place.transport is None:
             accepted.close()
-            self._connections.leave(place)
+            self._served.connections.leave(place)
 
     def _pause(self, error: OSError) -> None:
         """Leave off for a moment: there is no file descriptor left, or the like."""
-        logger.warning("connections of the webhook can't be accepted: %s", error.strerror)
+        logger.warning("no connection to %s can be accepted: %s", self.address, error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         self._resume = loop.call_later(_PAUSE_S, self.start)
 
     async def _open(self, accepted: socket.socket, place: Place) -> None:
         loop = asyncio.get_running_loop()
-        handler = BoundedHandler(self._server, place, self._connections, self._bounds, loop)
+        handler = BoundedHandler(self._served, place, loop)
+        patience = {
+            "ssl_handshake_timeout": self._served.patience.handshake_s,
+            "ssl_shutdown_timeout": _LINGER_S,
+        }
         try:
             await loop.connect_accepted_socket(
-                lambda: handler,
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=self._bounds.handshake_s,
-                ssl_shutdown_timeout=_LINGER_S,
+                lambda: handler, accepted, ssl=self._tls, **(patience if self._tls else {})
             )
         except OSError as error:
             logger.debug("a client speaks no TLS, or took too long: %s", error)
-
-
-def _bound(listen: str) -> socket.socket:
-    """Bind to ``host:port``; ``[::]`` takes IPv4 as well, where the machine has both."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    both = host == "::" and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    address: Any = (host, int(port))
-    made = socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=both)
-    made.setblocking(False)
-    return made
