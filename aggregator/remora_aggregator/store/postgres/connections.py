@@ -46,7 +46,7 @@ class Limits:
         write_s: A statement that writes.
         turn_s: Waiting for another aggregator's transaction to end.
         idle_s: What a transaction that writes may spend between two statements.
-        hung_s: After so long a transaction is ended by others if it waits for its aggregator.
+        hung_s: A transaction that waits for its aggregator for so long is ended by others.
     """
 
     read_s: float = 60.0

@@ -29,7 +29,7 @@ _END_HUNG: Final = f"""
     where locktype = 'advisory' and classid = {_LOCKS} and objid = {_WRITING} and objsubid = 2
         and pg_locks.database = (select oid from pg_database where datname = current_database())
         and granted and wait_event_type = 'Client'
-        and xact_start < clock_timestamp() - make_interval(secs => %s)
+        and state_change < clock_timestamp() - make_interval(secs => %s)
 """  # noqa: S608 - our own words
 
 

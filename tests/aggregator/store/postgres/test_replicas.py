@@ -189,7 +189,7 @@ async def test_one_that_works_for_long_is_left_alone(postgres_dsn):
                 writing.run(Statement("select pg_sleep(0.05)"))
 
     slow = await asyncio.to_thread(PostgresBackend, Login(postgres_dsn))
-    async with opened(postgres_dsn, limits=Limits(turn_s=0.2, hung_s=0.1)) as store:
+    async with opened(postgres_dsn, limits=Limits(turn_s=0.6, hung_s=1.0)) as store:
         working = asyncio.ensure_future(asyncio.to_thread(work))
         await asyncio.to_thread(begun.wait)
         for _ in range(3):
