@@ -63,7 +63,8 @@ async def lease(address, budget, per=pb.BUDGET_PER_TASK, key="t"):
         await pb_grpc.TaskServiceStub(channel).Lease(pb.LeaseRequest(asks=[ask]))
 
 
-async def test_budgets_of_an_aggregator_are_listed_and_chosen():
+async def test_budgets_of_an_aggregator_are_listed_and_chosen(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "130")
     async with asking() as asked:
         nothing = await asked("tasks", "budgets")
         for number in range(3):
