@@ -98,7 +98,7 @@ def test_unknown_keys_are_said_with_the_nearest_known(key, hint):
     assert hint in said.message
 
 
-@pytest.mark.parametrize("key", [*WRITTEN, "other.dev/mode", "sub.remora.dev/mode"])
+@pytest.mark.parametrize("key", [*sorted(WRITTEN), "other.dev/mode", "sub.remora.dev/mode"])
 def test_the_operators_own_and_foreign_keys_are_no_mistakes(key):
     decision = inject(pod(metadata={"annotations": {key: "anything"}}), ENABLED, CONFIG)
     assert isinstance(decision, Injection)

@@ -257,7 +257,7 @@ def _config(values, namespace=SYSTEM):
             {"excluded_namespaces": frozenset({"kube-system", "cattle-system", SYSTEM})},
         ),
     ],
-    ids=str,
+    ids=lambda one: json.dumps(one, default=sorted),
 )
 def test_the_operators_configuration_follows_the_values(values, expected):
     assert _config(values) == InjectionConfig(**expected)
