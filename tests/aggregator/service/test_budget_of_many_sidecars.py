@@ -3,7 +3,7 @@
 import asyncio
 import random
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import grpc
@@ -43,15 +43,39 @@ class VirtualTime(ManualClock):
         self.sleepers = [sleeper for sleeper in self.sleepers if not sleeper[1].done()]
 
 
+class UnderWay(grpc.aio.UnaryUnaryClientInterceptor):
+    """Counts what was asked and not answered yet: a real server needs real time."""
+
+    def __init__(self):  # noqa: D107
+        self.nothing = asyncio.Event()
+        self.nothing.set()
+        self._count = 0
+
+    async def intercept_unary_unary(self, continuation, client_call_details, request):
+        self._count += 1
+        self.nothing.clear()
+        try:
+            call = await continuation(client_call_details, request)
+            await call.code()
+            return call
+        finally:
+            self._count -= 1
+            if not self._count:
+                self.nothing.set()
+
+
 @dataclass(frozen=True)
 class SocketTarget:
     """An aggregator on a Unix socket."""
 
     address: str
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     def aio_channel(self):
         options = [("grpc.use_local_subchannel_pool", 1)]
-        return grpc.aio.insecure_channel(self.address, options=options)
+        return grpc.aio.insecure_channel(
+            self.address, options=options, interceptors=[self.under_way]
+        )
 
 
 class Pod:
@@ -116,13 +140,18 @@ def book_of(store):
     return book
 
 
-async def wind(clock, seconds, step=1.0):
+async def wind(target, clock, seconds, step=1.0):
     """Let time pass, and everybody do what is due."""
     for _ in range(round(seconds / step)):
         clock.advance(step)
-        for _ in range(30):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.002)
+        await turns()
+        await settled(target.under_way.nothing.wait())
+        await turns()
+
+
+async def turns():
+    for _ in range(30):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -154,16 +183,17 @@ async def test_only_what_dying_sidecars_did_not_report_is_overspent(tmp_path, se
 
 
 async def test_what_a_dead_sidecar_held_the_others_have_after_its_lease(tmp_path):
-    async with fleet(tmp_path, 2) as ([one, other], _, clock, store):
+    async with fleet(tmp_path, 2) as ([one, other], target, clock, store):
         for _ in range(3):
             assert await one.call(Decimal("0.1"))
-        await wind(clock, 6)
+        await wind(target, clock, 6)
+        assert one.reported == one.spent
         await one.die()
         held = book_of(store).granted.picousd
         assert held > 0
         assert await other.call(Decimal("0.6"))
         assert not await other.call(Decimal("0.1"))
-        await wind(clock, 62)
+        await wind(target, clock, 62)
 
         assert await other.call(Decimal("0.1"))
         assert not await other.call(Decimal("0.1"))
@@ -173,20 +203,20 @@ async def test_nothing_is_lost_where_the_aggregator_restarts(tmp_path):
     clock = VirtualTime()
     store = MemoryTaskStore(clock)
     listen = f"unix:{tmp_path}/tasks.sock"
-    pod = None
+    target, pod = SocketTarget(listen), None
     for _ in range(4):
         async with temporary_tasks(listen, clock=clock, store=store):
-            pod = pod or Pod(SocketTarget(listen), clock)
+            pod = pod or Pod(target, clock)
             if pod.leases.problem:
-                await wind(clock, 31)
+                await wind(target, clock, 31)
             assert await pod.call(Decimal("0.2"))
-            await wind(clock, 6)
-        await wind(clock, 6)
+            await wind(target, clock, 6)
+        await wind(target, clock, 6)
     async with temporary_tasks(listen, clock=clock, store=store):
-        await wind(clock, 31)
+        await wind(target, clock, 31)
         assert await pod.call(Decimal("0.2"))
         assert not await pod.call(Decimal("0.05"))
-        await wind(clock, 6)
+        await wind(target, clock, 6)
         assert book_of(store).spent.picousd == 10**12
         await pod.die()
 
