@@ -38,7 +38,10 @@ SHORTEST_CHARACTERS: Final = 6
 """Nothing shorter is found: an address such as a@b.co."""
 
 _BULK_CHARACTERS: Final = 256
-_MOST_PASSES: Final = 4
+_FEWEST_PASSES: Final = 4
+_MOST_PASSES: Final = 64
+_MOST_REREAD_CHARACTERS: Final = 256 * 1024
+"""A short text is looked at again until nothing more is found, a long one a few times only."""
 _MOST_TRIGGER_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -89,7 +92,7 @@ class TextRules:
     def joined(self, pieces: Sequence[str], marks: Marks) -> str:
         """Return a text that came in pieces, without what is in all of it or in a piece."""
         before, text = "".join(pieces), self._once(pieces, marks, self._own)
-        for _ in range(_MOST_PASSES):
+        for _ in range(_passes(text)):
             if text == before:
                 break
             # A mark may part what stood together, so that the rest is found only now.
@@ -125,6 +128,11 @@ def _with_room() -> re2.Options:
     options = re2.Options()
     options.max_mem = _MOST_TRIGGER_BYTES
     return options
+
+
+def _passes(text: str) -> int:
+    affordable = _MOST_REREAD_CHARACTERS // max(1, len(text))
+    return max(_FEWEST_PASSES, min(affordable, _MOST_PASSES))
 
 
 def _checked(patterns: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
