@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remora_operator.commands.manifest import read_manifest, written
@@ -57,6 +57,7 @@ def test_structure_is_read(text, value):
     assert _values(text) == [value]
 
 
+@example(1e-05)
 @given(VALUES)
 def test_what_is_written_is_read_as_the_same_by_every_reader(value):
     [document] = read_manifest("f", "a: 1\n")

@@ -136,8 +136,15 @@ class _Representer(SafeRepresenter):
     def represent_text(self, text: str) -> ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
 
+    def represent_number(self, number: float) -> ScalarNode:
+        node: ScalarNode = self.represent_float(number)
+        if "." not in node.value:  # readers of YAML 1.1 take 1e-05 for text
+            node.value = node.value.replace("e", ".0e", 1)
+        return node
+
 
 _Representer.add_representer(str, _Representer.represent_text)
+_Representer.add_representer(float, _Representer.represent_number)
 
 
 def _style(text: str) -> str | None:

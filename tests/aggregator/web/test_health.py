@@ -127,7 +127,7 @@ def news(pod, at, waiting=None, **fields):
     return SidecarNews("n", pod, at, None, waiting=said, **fields)
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 9)), max_size=30))
+@given(st.lists(st.tuples(st.integers(1, 50), st.none() | st.integers(0, 9)), max_size=30))
 def test_in_whatever_order_a_sidecar_is_heard_the_last_that_it_said_of_its_spool_counts(heard):
     roster = Roster()
     last = {}

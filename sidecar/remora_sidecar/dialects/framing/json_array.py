@@ -71,7 +71,8 @@ class JsonArray:
         """Hand on the one element that these bytes are, as Google's chunks mostly are."""
         text = data.strip(_BEFORE_ELEMENT)
         is_like_one = text.startswith(b"{") and text.endswith(b"}")
-        if self._depth or self._in_string or not is_like_one or len(text) > LONG_BYTES:
+        is_long = len(text) > LONG_BYTES or len(text) > self._limit
+        if self._depth or self._in_string or not is_like_one or is_long:
             return False
         value = parse_json(text)
         if isinstance(value, dict):
