@@ -5,6 +5,8 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from remora.pauses import first_of
+
 _CHUNK_BYTES = 64 * 1024
 
 type Dial = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -90,14 +92,7 @@ class Relay:
         with suppress(OSError):
             far_reader, far_writer = await self._dial()
             try:
-                ways = [self._way(reader, far_writer), self._way(far_reader, writer)]
-                tasks = [asyncio.ensure_future(way) for way in ways]
-                try:
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in tasks:
-                        task.cancel()
-                    await asyncio.gather(*tasks, return_exceptions=True)
+                await first_of(self._way(reader, far_writer), self._way(far_reader, writer))
             finally:
                 _reset(far_writer)
 

@@ -46,7 +46,8 @@ class Limits:
         write_s: A statement that writes.
         turn_s: Waiting for another aggregator's transaction to end.
         idle_s: What a transaction that writes may spend between two statements.
-        hung_s: A transaction that waits for its aggregator for so long is ended by others.
+        hung_s: A transaction that waits for its aggregator is ended by others once the statement
+            that it is in, or the pause since the last one, has lasted so long.
     """
 
     read_s: float = 60.0

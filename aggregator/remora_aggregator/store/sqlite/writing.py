@@ -226,9 +226,7 @@ class SqliteWriting:
         row = self._connection.execute(_PERIOD, key).fetchone()
         if row is None:
             return None
-        totals = totals_of(row)
-        totals.add_spreads(row[-1])
-        return totals
+        return totals_of(row, spreads=row[-1])
 
     def put_periods(self, totals: Mapping[PeriodKey, Totals]) -> None:
         """Write totals of periods; those that came to nothing are taken away."""
@@ -266,14 +264,16 @@ def _flat(keys: Sequence[CallKey]) -> list[str]:
     return [part for key in keys for part in key]
 
 
-def totals_of(row: Sequence[Value]) -> Totals:
-    """Read sums, and the first and last moment behind them; of a period, its spreads follow."""
-    totals = Totals(() if len(row) == len(SUMS) + 2 else None)
+def totals_of(row: Sequence[Value], spreads: bytes | None = None) -> Totals:
+    """Read sums, and the first and last moment behind them; of a period, its spreads too."""
+    totals = Totals(() if spreads is None else None)
     sums: list[int | float | Decimal] = list(row[: len(SUMS)])  # type: ignore[arg-type]  # as the columns say
     for at in _MONEY_SUMS:
         sums[at] = Decimal(str(sums[at]))
     totals.sums = sums
     totals.first_unix_ns, totals.last_unix_ns = row[len(SUMS) : len(SUMS) + 2]  # type: ignore[assignment]  # as above
+    if spreads is not None:
+        totals.add_spreads(spreads)
     return totals
 
 

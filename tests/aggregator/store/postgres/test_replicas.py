@@ -178,6 +178,21 @@ async def test_one_that_hangs_in_the_middle_of_a_copy_is_thrown_out(postgres_dsn
     commit(hung, [Batch(STAMP, calls(2, 2))])
 
 
+async def test_one_that_worked_for_long_and_pauses_for_a_moment_is_left_alone(postgres_dsn):
+    """What counts is the pause, not how long ago the transaction began."""
+    slow = await asyncio.to_thread(PostgresBackend, Login(postgres_dsn))
+    transaction = slow.transaction()
+    writing = await asyncio.to_thread(transaction.__enter__)
+    await asyncio.to_thread(writing.run, Statement("select pg_sleep(3.2)"))
+    async with opened(postgres_dsn, limits=Limits(turn_s=0.2, hung_s=3.0)) as store:
+        with pytest.raises(Unavailable, match="longer than"):
+            await store.write(calls(1, 1), STAMP)
+        await asyncio.to_thread(transaction.__exit__, None, None, None)
+        (outcome,) = await store.write(calls(1, 1), STAMP)
+        assert outcome.verdict is Verdict.STORED
+    slow.close()
+
+
 async def test_one_that_works_for_long_is_left_alone(postgres_dsn):
     """Waiting is given up, and tried again; nobody is thrown out of an honest transaction."""
     begun, is_enough = threading.Event(), threading.Event()

@@ -12,6 +12,9 @@ TOKENS = """
 reader-token-0123456789  team-a  reader  anna
 admin-token-0123456789   *       admin   carla
 """
+HOW = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"
+PAUSE_ONE = f"async () => (await fetch('/v1/tasks/local/one/pause', {HOW})).status"
+"""What somebody else does, from a page of theirs."""
 
 
 @pytest.fixture
@@ -78,10 +81,6 @@ async def test_a_reader_is_offered_nothing_that_they_may_not_do(serve, open_tab,
         await tab.has("running")
         await expect(tab.get("button", "Pause")).to_have_count(0)
         await expect(tab.get("button", "Cancel")).to_have_count(0)
-
-
-HOW = "{method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}"
-PAUSE_ONE = f"async () => (await fetch('/v1/tasks/local/one/pause', {HOW})).status"
 
 
 def of_task(task_id):

@@ -78,7 +78,9 @@ def test_an_element_is_handed_on_as_soon_as_it_is_whole() -> None:
 
 def test_an_element_that_is_too_large_is_passed_over_and_told() -> None:
     large = json.dumps({"a": ["x"] * 1000}).encode()
-    for pieces in ([b"[" + large + b',{"b":1}]'], [b"[", large[:50], large[50:], b',{"b":1}]']):
+    rest = b',{"b":1}]'
+    cut = [b"[", large[:50], large[50:], rest]
+    for pieces in ([b"[" + large + rest], cut, [b"[", large, rest]):
         taken, array = _read(*pieces)
         assert taken == [{"b": 1}]
         assert array.problem == "1 elements were too large to be read"
