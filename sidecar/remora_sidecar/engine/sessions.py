@@ -6,10 +6,12 @@ Kept in memory, bounded; an ended session stays known so that late calls still f
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Protocol
 
 from remora.ids import DEFAULT_SESSION_ID, new_session_id
 from remora.records import CallRecord
-from remora_sidecar.engine.session_router import SessionRouter
+from remora.routing import RouteContext
+from remora_sidecar.engine.session_router import Advice
 
 MAX_SESSIONS = 10_000
 """More than this many: the oldest ended ones are forgotten first, then the oldest."""
@@ -57,9 +59,26 @@ class ModelTotals:
             self.cost_usd = (self.cost_usd or Decimal(0)) + record.cost.total_usd
 
 
+class Advisor(Protocol):
+    """Routes the calls of a session, wherever it runs."""
+
+    async def ask(self, context: RouteContext, *, has_body: bool = True) -> Advice:
+        """Say which model a call is to ask for; never raises."""
+        ...
+
+    def close(self, why: str) -> None:
+        """Let all calls that wait go on as they were."""
+        ...
+
+
 @dataclass(slots=True)
 class Session:
-    """One span of attribution."""
+    """One span of attribution.
+
+    Attributes:
+        tracker_id: Of the tracker that opened it; empty if none did.
+        is_cached: Whether its calls may be answered from the cache, where policy has one.
+    """
 
     session_id: str
     created_unix_ns: int
@@ -67,26 +86,28 @@ class Session:
     combo_id: str = ""
     agent_id: str = ""
     task_id: str = ""
+    tracker_id: str = ""
+    is_cached: bool = True
     ended: bool = False
     in_flight: int = 0
     holders: int = 0
     totals: dict[str, ModelTotals] = field(default_factory=dict)
     history: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=0))
-    router: SessionRouter | None = None
+    router: Advisor | None = None
 
     def keep_history(self) -> None:
         """Keep the records of the last calls from now on, for routers that learn from them."""
         if self.history.maxlen == 0:
             self.history = deque(maxlen=KEPT_RECORDS)
 
-    def attach_router(self, router: SessionRouter) -> None:
+    def attach_router(self, router: Advisor) -> None:
         """Ask this router about calls from now on, and no other any more."""
         self.keep_history()
         older, self.router = self.router, router
         if older is not None:
             older.close("was replaced by another connection")
 
-    def detach_router(self, router: SessionRouter) -> None:
+    def detach_router(self, router: Advisor) -> None:
         """Ask this router no more."""
         if self.router is router:
             self.router = None
@@ -120,9 +141,14 @@ class Sessions:
         combo_id: str = "",
         agent_id: str = "",
         task_id: str = "",
+        tracker_id: str = "",
+        is_cached: bool = True,
     ) -> Session:
         """Open a session with a new unguessable id."""
-        session = Session(new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id)
+        session = Session(
+            new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id, tracker_id,
+            is_cached,
+        )  # fmt: skip
         self._by_id[session.session_id] = session
         self._bound()
         return session
