@@ -38,6 +38,11 @@ def new_session_id() -> str:
     return "sess_" + secrets.token_hex(16)
 
 
+def new_tracker_id() -> str:
+    """Make an unguessable tracker id: ``trk_`` and 32 hex digits."""
+    return "trk_" + secrets.token_hex(16)
+
+
 def is_session_id(text: str) -> bool:
     """Tell whether the text has the form of an id that `new_session_id` makes."""
     return _SESSION_ID.fullmatch(text) is not None

@@ -1,41 +1,11 @@
-"""Where a running sidecar can be reached, told in its data directory.
+"""Tells in the data directory where this sidecar can be reached, for `remora.local_sidecar`."""
 
-`remora run` finds the sidecar that is already running by this file. It can outlive its
-sidecar, so a reader asks the control listener before believing it.
-"""
-
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from remora.local_sidecar.addresses import ADDRESSES_FILE, Addresses
 from remora_sidecar.atomic_file import write_atomically
-
-ADDRESSES_FILE = "addresses.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Each as ``host:port``, the folder as a path."""
-
-    proxy: str
-    control: str
-    status: str
-    trust_dir: str
-    data_dir: str
-
-    def text(self) -> str:
-        """Write as one line of JSON."""
-        return json.dumps(asdict(self))
 
 
 def write_addresses(folder: Path, addresses: Addresses) -> None:
     """Tell where this sidecar is."""
     write_atomically(folder / ADDRESSES_FILE, addresses.text().encode(), mode=0o600)
-
-
-def read_addresses(folder: Path) -> Addresses | None:
-    """Read what the last sidecar of this folder told; None if it told nothing readable."""
-    try:
-        return Addresses(**json.loads((folder / ADDRESSES_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None

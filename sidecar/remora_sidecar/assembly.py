@@ -17,12 +17,13 @@ from remora import __version__
 from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.errors import ConfigError, Problem
+from remora.local_sidecar.addresses import Addresses
 from remora.policy import redirect_ports
 from remora.records import CallRecord, Origin
 from remora.tasks import TaskOwner
 from remora.telemetry.opening import open_export
 from remora.telemetry.record_form import OWN_CALLS
-from remora_sidecar.addresses_file import Addresses, write_addresses
+from remora_sidecar.addresses_file import write_addresses
 from remora_sidecar.budget_keeping import BudgetKeeping
 from remora_sidecar.cache.file import LIMIT_BYTES
 from remora_sidecar.cache.opening import CacheSettings, open_cache, tell_if_unshared
@@ -50,10 +51,12 @@ from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.recorder import Recorder
 from remora_sidecar.engine.server import EngineServer
 from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.engine.upstream import Upstream, upstream_context
 from remora_sidecar.interceptor.authority import CertificateAuthority
 from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
+from remora_sidecar.journal.journal import Journal
 from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
 from remora_sidecar.policy import CachePolicy, PolicySnapshot
@@ -92,6 +95,7 @@ class Sidecar:
     authority: CertificateAuthority
     parts: EngineParts
     spool: Spool
+    journal: Journal
     reporter: Reporter | None
     engine: EngineServer
     interceptor: Interceptor
@@ -134,6 +138,7 @@ class Sidecar:
         problems.extend(self.live.problems)
         problems.extend(self.certification.problems)
         problems.extend(self.budgets.problems)
+        problems.extend([self.journal.problem] if self.journal.problem else [])
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -251,8 +256,13 @@ async def _build(
     stack.push_async_callback(upstream.aclose)
     watch_spool(metrics.registry, spool)
     export = _export(settings, data, metrics, clock)
-    call_soon = asyncio.get_running_loop().call_soon
-    recorder = Recorder(spool, metrics, call_soon, export.take if export is not None else None)
+    loop = asyncio.get_running_loop()
+    journal = Journal(data.path / "journal.db", settings.journal_bytes, loop.call_later)
+    stack.push_async_callback(journal.aclose)
+    take_export = export.take if export is not None else None
+    recorder = Recorder(
+        spool, metrics, loop.call_soon, take_export, journal, journals_all=not settings.in_pod
+    )
     stack.callback(recorder.write_down)
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     parts.redaction_salt = local_salt(data.path)
@@ -276,6 +286,7 @@ async def _build(
         authority,
         parts,
         spool,
+        journal,
         reporter,
         engine,
         interceptor,
@@ -431,11 +442,14 @@ def _control_state(sidecar: Sidecar) -> ControlState:
     return ControlState(
         clock=parts.clock,
         sessions=parts.sessions,
+        trackers=Trackers(parts.sessions),
+        journal=sidecar.journal,
         health=sidecar.health,
         policy_view=lambda: sidecar.live.view(parts.policy),
         metrics=parts.metrics.registry,
         admin_token=read_token(token_file) if token_file else sidecar.data.admin_token,
         trust_dir=settings.trust_folder,
+        ca_pem=sidecar.authority.root_pem.decode(),
         proxy_address=format_address(sidecar.proxy),
         mode=settings.mode,
         in_pod=settings.in_pod,

@@ -242,6 +242,13 @@ class SidecarSettings(BaseSettings):
     spool_bytes: int = Field(
         default=256 * 1024 * 1024, ge=1024 * 1024, description="Bound of the spool on disk."
     )
+    journal_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description=(
+            "Bound of the journal that trackers query on disk; bodies of the oldest calls go first."
+        ),
+    )
     cache_memory_bytes: int = Field(
         default=32 * 1024 * 1024,
         ge=0,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from remora.errors import ConfigError
-from remora_sidecar.addresses_file import ADDRESSES_FILE, Addresses, read_addresses, write_addresses
+from remora.local_sidecar.addresses import ADDRESSES_FILE, Addresses, read_addresses
+from remora_sidecar.addresses_file import write_addresses
 from remora_sidecar.atomic_file import write_atomically
 from remora_sidecar.data_directory import DataDirectory, read_token
 

@@ -46,6 +46,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 HIT, MISS, BYPASS = "hit", "miss", "bypass"
 """Results of a `CacheVerdict`."""
 
+NOT_CACHED_IN_SESSION = CacheVerdict(BYPASS, "session")
+"""Of calls whose session was opened without the cache."""
+
 
 def verdict_field(verdict: CacheVerdict) -> bytes:
     """Write ``remora-cache``, such as ``hit; age=12`` or ``bypass; reason=sampling``.

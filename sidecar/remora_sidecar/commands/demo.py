@@ -19,8 +19,8 @@ def command() -> None:
         import openai  # noqa: F401 - the demo's agent needs it
     except ImportError:
         _fail("the demo's agent uses the openai SDK: pip install 'remora[demo,sidecar,aggregator]'")
+    from remora.local_sidecar.finding import current_environment
     from remora_sidecar.commands.demo_stage import play
-    from remora_sidecar.commands.local_sidecar import current_environment
 
     try:
         sys.exit(play(current_environment()))

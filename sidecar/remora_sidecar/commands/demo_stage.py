@@ -21,8 +21,8 @@ from remora.client.records import RecordClient, RecordWatch
 from remora.client.target import AggregatorTarget
 from remora.client.usage import UsageDimension
 from remora.errors import RemoraError, Unavailable
+from remora.local_sidecar.control import ControlClient
 from remora.trust import TRUST_VARIABLES, agent_environment
-from remora_sidecar.commands.control_client import ControlClient
 from remora_sidecar.commands.demo_report import call_line, closing, heading
 from remora_sidecar.commands.demo_servers import DemoServers, demo_servers
 from remora_sidecar.commands.run import shell_code

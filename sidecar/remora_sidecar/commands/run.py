@@ -14,7 +14,7 @@ import click
 from remora.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from remora_sidecar.commands.control_client import ControlClient
+    from remora.local_sidecar.control import ControlClient
 
 _SETTLE_S = 2.0
 
@@ -66,19 +66,22 @@ def _fail(what: str, why: str) -> None:
 
 def _run(program: tuple[str, ...], fields: dict[str, str], *, no_summary: bool, cache: bool) -> int:
     from remora.ids import DEFAULT_SESSION_ID
+    from remora.local_sidecar.control import ControlClient
+    from remora.local_sidecar.finding import current_environment, find_or_start
     from remora.trust import agent_environment
-    from remora_sidecar.commands.control_client import ControlClient
-    from remora_sidecar.commands.local_sidecar import current_environment, find_or_start
     from remora_sidecar.commands.run_summary import call_count, print_summary
+    from remora_sidecar.settings import read_settings
 
     environment = current_environment()
-    addresses, _ = find_or_start(environment, preset="tracker-cached" if cache else "tracker")
+    data_dir = read_settings().data_dir
+    preset = "tracker-cached" if cache else "tracker"
+    addresses, _ = find_or_start(environment, data_dir, preset=preset)
     with ControlClient(addresses.control) as control:
         if cache and not control.has_cache():
             click.echo(_NO_CACHE, err=True)
         session = control.open_session(fields)
         session_id = str(session["session_id"])
-        control.hold(session_id)
+        control.hold(f"/v1/sessions/{session_id}/hold")
         plan = agent_environment(Path(addresses.trust_dir), str(session["proxy_url"]), environment)
         _report_kept(plan.kept)
         strangers = call_count(control.read_session(DEFAULT_SESSION_ID))

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from remora_sidecar.addresses_file import read_addresses
-from remora_sidecar.commands.control_client import ControlClient
+from remora.local_sidecar.addresses import read_addresses
+from remora.local_sidecar.control import ControlClient
 from remora_sidecar.data_directory import ADMIN_TOKEN_FILE, read_token
 from remora_sidecar.settings import format_address, read_settings
 

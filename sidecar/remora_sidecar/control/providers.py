@@ -63,6 +63,17 @@ class Providers:
         """List the providers that are intercepted."""
         return {"providers": [_view(provider) for provider in self.policy().registry]}
 
+    def hosts_view(self) -> list[dict[str, Any]]:
+        """List whose hosts are intercepted, for programs that send there only what is theirs."""
+        return [
+            {
+                "hosts": [host.text for host in provider.hosts],
+                "ports": list(provider.ports),
+                "tls": provider.tls,
+            }
+            for provider in self.policy().registry
+        ]
+
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(

@@ -6,16 +6,17 @@ before is told so and closed. Nothing that comes here is run or imported: it is 
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import WSMsgType, web
 
 from remora.ids import DEFAULT_SESSION_ID
 from remora.router_messages import MAX_ANSWER_BYTES
 from remora.tasks import TaskOwner
+from remora_sidecar.control.state import ControlState
 from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.engine.session_router import SessionRouter
-from remora_sidecar.engine.sessions import Session, Sessions
+from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.refusal import Refusal
 
 CLOSED_BY_US: Final = 4000
@@ -28,33 +29,46 @@ _NOT_FOR_THE_DEFAULT = "calls of no session can't have a router: open a session,
 _NO_WEBSOCKET = "a router's connection is a WebSocket: ask for the upgrade"
 
 
-async def connect_router(request: web.Request, session: Session) -> web.StreamResponse | Refusal:
-    """Let a connection route a session's calls until it closes."""
-    if session.session_id == DEFAULT_SESSION_ID:  # everybody knows this id
-        return Refusal(403, "forbidden", "FORBIDDEN", _NOT_FOR_THE_DEFAULT)
+class Routed(Protocol):
+    """Whose calls a connection may route."""
+
+    def attach_router(self, router: SessionRouter) -> None:
+        """Ask it about calls from now on, and no other any more."""
+        ...
+
+    def detach_router(self, router: SessionRouter) -> None:
+        """Ask it no more."""
+        ...
+
+
+async def connect_router(request: web.Request, routed: Routed) -> web.StreamResponse | Refusal:
+    """Let a connection route a session's calls, or a tracker's, until it closes."""
+    if isinstance(routed, Session) and routed.session_id == DEFAULT_SESSION_ID:
+        return Refusal(403, "forbidden", "FORBIDDEN", _NOT_FOR_THE_DEFAULT)  # all know this id
     websocket = web.WebSocketResponse(
         timeout=_CLOSES_WITHIN_S, compress=False, max_msg_size=MAX_ANSWER_BYTES
     )
     if not websocket.can_prepare(request).ok:
         return bad_request(_NO_WEBSOCKET, 426)
     router, tasks = SessionRouter(), TaskOwner("router")
-    session.attach_router(router)
+    routed.attach_router(router)
     try:
         await websocket.prepare(request)
         tasks.spawn(_send_asks(websocket, router), name="asks")
         await _take_answers(websocket, router)
     finally:
-        session.detach_router(router)
+        routed.detach_router(router)
         router.close("left before it answered")
         await tasks.aclose()
     return websocket
 
 
-def close_routers(sessions: Sessions) -> None:
+def close_routers(state: ControlState) -> None:
     """End the connections of all routers: the sidecar stops."""
-    for session in sessions.all():
-        if session.router is not None:
-            session.router.close("was let go as the sidecar stopped")
+    routers = [session.router for session in state.sessions.all()]
+    for router in (*routers, *(tracker.router for tracker in state.trackers.all())):
+        if router is not None:
+            router.close("was let go as the sidecar stopped")
 
 
 async def _send_asks(websocket: web.WebSocketResponse, router: SessionRouter) -> None:

@@ -8,7 +8,13 @@ from remora_sidecar.engine.sessions import ModelTotals, Session
 
 
 class NewSession(BaseModel):
-    """What a program may say of a session it opens."""
+    """What a program may say of a session it opens.
+
+    Attributes:
+        tracker_id: Whose it is.
+        cache: Whether its calls may be answered from the cache, where policy has one.
+        router: Whether its tracker's connection routes its calls.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -16,6 +22,9 @@ class NewSession(BaseModel):
     combo_id: str | None = Field(default=None, max_length=256)
     agent_id: str | None = Field(default=None, max_length=256)
     task_id: str | None = Field(default=None, max_length=256)
+    tracker_id: str | None = Field(default=None, max_length=64)
+    cache: bool = True
+    router: bool = False
 
 
 def session_view(session: Session) -> dict[str, Any]:

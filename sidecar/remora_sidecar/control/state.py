@@ -11,6 +11,8 @@ from remora.clock import Clock
 from remora_sidecar.cache.levels import CacheLevels
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.trackers import Trackers
+from remora_sidecar.journal.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class ControlState:
     Attributes:
         in_pod: Agents that are not the sidecar's owner reach the control listener, so that
             the tracker's calls which change it need the admin token.
+        ca_pem: The CA whose certificates agents are shown.
         cache: Gives the cache; None while policy has none.
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
@@ -42,11 +45,14 @@ class ControlState:
 
     clock: Clock
     sessions: Sessions
+    trackers: Trackers
+    journal: Journal
     health: Callable[[], Health]
     policy_view: Callable[[], Mapping[str, object]]
     metrics: CollectorRegistry
     admin_token: str
     trust_dir: Path
+    ca_pem: str
     proxy_address: str
     mode: str
     in_pod: bool

@@ -8,6 +8,7 @@ from remora.frozen import by_name
 from remora.ids import new_call_id
 from remora.providers import Provider
 from remora.records import Attribution, EndReason
+from remora_sidecar.cache.rules import NOT_CACHED_IN_SESSION
 from remora_sidecar.dialects.framing.decoding import decode_body
 from remora_sidecar.dialects.registry import dialect_for
 from remora_sidecar.engine.advising import advice_of
@@ -237,6 +238,9 @@ class Call:
         if caching is None or policy is None:
             return False
         seen, leg = self._seen, course.legs[0].leg
+        if not self._session.is_cached:
+            seen.cache = NOT_CACHED_IN_SESSION
+            return False
         key_plan, keys = self._policy.rulebook.key_plan(leg.provider), self._parts.keys
         # Agents repeat what lasts of their heads: most of its key is then known already.
         head = self._arrived.lasting if leg.head is self._head else leg.head

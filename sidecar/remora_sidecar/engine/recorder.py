@@ -20,6 +20,14 @@ class RecordSpool(Protocol):
         ...
 
 
+class RecordJournal(Protocol):
+    """Where trackers ask for records."""
+
+    def take(self, record: CallRecord, tracker_id: str) -> None:
+        """Keep a record; never waits and never raises."""
+        ...
+
+
 CallSoon = Callable[[Callable[[], None]], object]
 """Has something called in the next turn of the event loop."""
 
@@ -33,9 +41,23 @@ class Recorder:
         metrics: EngineMetrics,
         call_soon: CallSoon,
         export: Callable[[CallRecord], None] | None = None,
+        journal: RecordJournal | None = None,
+        *,
+        journals_all: bool = True,
     ) -> None:
-        """Take where records are kept and counted, and who exports them; it never waits."""
+        """Take where records are kept and counted.
+
+        Args:
+            spool: Until the aggregator has them.
+            metrics: Counts them.
+            call_soon: Of the loop.
+            export: Exports them; it never waits.
+            journal: For trackers' queries.
+            journals_all: Whether calls of no session are for the journal as well.
+        """
         self._spool = spool
+        self._journal = journal
+        self._journals_all = journals_all
         self._metrics = metrics
         self._call_soon = call_soon
         self._export = export
@@ -47,6 +69,8 @@ class Recorder:
             self._call_soon(self.write_down)
         self._due.append(record)
         session.add(record)
+        if self._journal is not None and (self._journals_all or session.is_named):
+            self._journal.take(record, session.tracker_id)
         if record.revision:  # counted and exported before, but for the usage it now has
             self._metrics.count_usage(record)
             return

@@ -16,6 +16,9 @@ from remora_sidecar.engine.session_router import Advice
 MAX_SESSIONS = 10_000
 """More than this many: the oldest ended ones are forgotten first, then the oldest."""
 
+MAX_ENDED = 1_000
+"""Ended sessions that are still known, for calls that come late."""
+
 KEPT_RECORDS = 100
 """Of a session, for routers that ask for its history."""
 
@@ -95,6 +98,11 @@ class Session:
     history: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=0))
     router: Advisor | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody opened it: it is not the one of calls that name none."""
+        return self.session_id != DEFAULT_SESSION_ID
+
     def keep_history(self) -> None:
         """Keep the records of the last calls from now on, for routers that learn from them."""
         if self.history.maxlen == 0:
@@ -111,6 +119,12 @@ class Session:
         """Ask this router no more."""
         if self.router is router:
             self.router = None
+
+    def end(self) -> None:
+        """Take no more advice: late calls are counted, and go as they are."""
+        self.ended = True
+        self.router = None
+        self.history = deque(maxlen=0)
 
     def add(self, record: CallRecord) -> None:
         """Count one call under the model it shows."""
@@ -131,7 +145,8 @@ class Sessions:
     def __init__(self, now_unix_ns: int) -> None:
         """Start with the default session alone."""
         self.default = Session(DEFAULT_SESSION_ID, now_unix_ns)
-        self._by_id: OrderedDict[str, Session] = OrderedDict()
+        self._open: OrderedDict[str, Session] = OrderedDict()
+        self._ended: OrderedDict[str, Session] = OrderedDict()
 
     def open(
         self,
@@ -149,31 +164,32 @@ class Sessions:
             new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id, tracker_id,
             is_cached,
         )  # fmt: skip
-        self._by_id[session.session_id] = session
+        self._open[session.session_id] = session
         self._bound()
         return session
 
     def get(self, session_id: str) -> Session | None:
         """Find a session, ended or not."""
-        return self.default if session_id == DEFAULT_SESSION_ID else self._by_id.get(session_id)
+        if session_id == DEFAULT_SESSION_ID:
+            return self.default
+        return self._open.get(session_id) or self._ended.get(session_id)
 
     def end(self, session_id: str) -> bool:
         """Mark a session as ended; False if it is unknown."""
-        session = self._by_id.get(session_id)
-        if session is None:
+        session = self.get(session_id)
+        if session is None or session is self.default:
             return False
-        session.ended = True
+        if self._open.pop(session_id, None) is not None:
+            self._ended[session_id] = session
+            session.end()
+            self._bound()
         return True
 
     def all(self) -> list[Session]:
-        """List every session, the default one first."""
-        return [self.default, *self._by_id.values()]
+        """List every session: the default one, those that are open, those that have ended."""
+        return [self.default, *self._open.values(), *self._ended.values()]
 
     def _bound(self) -> None:
-        if len(self._by_id) <= MAX_SESSIONS:
-            return
-        ended = next((key for key, session in self._by_id.items() if session.ended), None)
-        if ended is None:
-            self._by_id.popitem(last=False)
-        else:
-            del self._by_id[ended]
+        while len(self._ended) > MAX_ENDED or len(self._ended) + len(self._open) > MAX_SESSIONS:
+            oldest = self._ended or self._open
+            oldest.popitem(last=False)

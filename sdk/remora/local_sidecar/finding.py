@@ -7,18 +7,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from pathlib import Path
 
 from remora.errors import ConfigError, Problem
-from remora_sidecar.addresses_file import Addresses, read_addresses
-from remora_sidecar.commands.control_client import ControlClient
-from remora_sidecar.settings import read_settings
-
-if TYPE_CHECKING:
-    from remora_sidecar.settings import SidecarSettings
+from remora.local_sidecar.addresses import Addresses, read_addresses
+from remora.local_sidecar.control import ControlClient
 
 LINGER_S = "2"
-_RIVAL_WAIT_S = 3.0
+_RIVAL_WAIT_S = 10.0
+_RIVAL_LOOK_S = 0.1
+_ASK_TIMEOUT_S = 5.0
 _PORTS = {
     "REMORA_LISTEN": "127.0.0.1:15001",
     "REMORA_CONTROL_LISTEN": "127.0.0.1:15080",
@@ -27,44 +26,50 @@ _PORTS = {
 
 
 def find_or_start(
-    environment: Mapping[str, str], *, preset: str = "tracker"
+    environment: Mapping[str, str], data_dir: Path, *, preset: str = "tracker"
 ) -> tuple[Addresses, bool]:
     """Give the addresses of a running sidecar, and whether it had to be started.
 
     Args:
         environment: Of the sidecar, if it is started.
+        data_dir: Whose sidecar.
         preset: What applies where no policy is given.
 
     Raises:
         ConfigError: It can't be started; with every problem it named.
     """
-    settings = read_settings()
-    if (found := _running(settings)) is not None:
+    if (found := _running(data_dir)) is not None:
         return found, False
     try:
-        return _start(settings, environment, preset), True
+        return _start(environment, data_dir, preset), True
     except ConfigError as error:
-        if "REMORA_DATA_DIR" not in str(error):
+        if str(data_dir) not in str(error):
             raise
-        # Another `run` may have been faster, and its sidecar holds the data directory.
-        deadline = time.monotonic() + _RIVAL_WAIT_S
-        while time.monotonic() < deadline:
-            if (found := _running(settings)) is not None:
+        # Another program may have been faster, and its sidecar holds the data directory.
+        deadline_s = time.monotonic() + _RIVAL_WAIT_S
+        while time.monotonic() < deadline_s:
+            if (found := _running(data_dir)) is not None:
                 return found, False
-            time.sleep(0.1)
+            time.sleep(_RIVAL_LOOK_S)
         raise
 
 
-def _running(settings: "SidecarSettings") -> Addresses | None:
-    found = read_addresses(settings.data_dir)
-    return found if found is not None and ControlClient(found.control).is_alive() else None
+def _running(data_dir: Path) -> Addresses | None:
+    found = read_addresses(data_dir)
+    if found is None:
+        return None
+    with ControlClient(found.control, timeout_s=_ASK_TIMEOUT_S) as control:
+        return found if control.is_alive() else None
 
 
-def _start(settings: "SidecarSettings", environment: Mapping[str, str], preset: str) -> Addresses:
+def _start(environment: Mapping[str, str], data_dir: Path, preset: str) -> Addresses:
+    if find_spec("remora_sidecar") is None:
+        raise ConfigError([Problem("sidecar", "it is not installed: install remora[sidecar]")])
     child_environment = {**_free_ports(environment), **environment, "REMORA_MODE": "explicit"}
+    child_environment["REMORA_DATA_DIR"] = str(data_dir)
     child_environment.setdefault("REMORA_LINGER_S", LINGER_S)
     child_environment.setdefault("REMORA_LOG_LEVEL", "warning")
-    if settings.policy is None:
+    if not environment.get("REMORA_POLICY"):
         child_environment.setdefault("REMORA_PRESET", preset)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -81,9 +86,14 @@ def _start(settings: "SidecarSettings", environment: Mapping[str, str], preset: 
             raise ConfigError(
                 [Problem("sidecar", errors.read().decode("utf-8", "replace").strip())]
             )
-    found = read_addresses(settings.data_dir)
+    _started[:] = [*(one for one in _started if one.poll() is None), process]
+    found = read_addresses(data_dir)
     assert found is not None  # noqa: S101 - written before the ready line
     return found
+
+
+_started: list["subprocess.Popen[bytes]"] = []
+"""Sidecars that this process started; those that have ended are waited for, sooner or later."""
 
 
 def _free_ports(environment: Mapping[str, str]) -> dict[str, str]:

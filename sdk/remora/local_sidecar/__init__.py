@@ -1,0 +1,1 @@
+"""The sidecar of this machine or pod as programs beside it find, start and ask it."""
