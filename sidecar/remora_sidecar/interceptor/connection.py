@@ -6,7 +6,9 @@ socket.
 """
 
 import asyncio
+import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -117,9 +119,28 @@ class AgentConnection(server.LiveConnectionHandler):
             passage = TlsPassage(session.tls, agent, session.records, self._agent_said_goodbye)
             through = passage.opened if source is self.client else passage.sealed
         if source is self.client:
-            splice(agent, other, active, through)
+            splice(agent, other, self._acknowledging(agent, active), through)
         else:
             splice(other, agent, active, through)
+
+    def _acknowledging(
+        self, agent: asyncio.Transport, active: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Acknowledge at once what an agent sends to its proxy.
+
+        urllib3, and so requests and boto3, leave Nagle's algorithm on towards a proxy: the body of
+        a request then waits until its head is acknowledged, which the kernel may put off for 40 ms.
+        """
+        if self.route.mode != "explicit" or not hasattr(socket, "TCP_QUICKACK"):
+            return active
+        raw: socket.socket = agent.get_extra_info("socket")
+
+        def acknowledged() -> None:
+            active()
+            with contextlib.suppress(OSError):  # closed meanwhile: its end is on its way
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+        return acknowledged
 
     def _agent_said_goodbye(self) -> None:
         """Let the layers find the end of the TLS session by reading it once more."""
