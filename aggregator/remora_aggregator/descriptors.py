@@ -1,7 +1,8 @@
 """How many connections this process has room for: each takes a file descriptor."""
 
 import logging
-import resource
+
+from remora.descriptors import raise_descriptor_limit
 
 logger = logging.getLogger(__name__)
 
@@ -11,12 +12,8 @@ _OTHERS = 768
 
 def room_for(connections: int) -> int:
     """Raise the soft limit of file descriptors as far as it goes; return how many may connect."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _OTHERS
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    room = max(1, min(connections, soft - _OTHERS))
+    limit = raise_descriptor_limit(connections + _OTHERS)
+    room = max(1, min(connections, limit - _OTHERS))
     if room < connections:
-        logger.warning("%d connections at most: the limit of open files is %d", room, soft)
+        logger.warning("%d connections at most: the limit of open files is %d", room, limit)
     return room

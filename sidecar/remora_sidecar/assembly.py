@@ -11,12 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from remora import __version__
 from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
-from remora.errors import ConfigError, Problem
 from remora.local_sidecar.addresses import Addresses
 from remora.policy import redirect_ports
 from remora.records import CallRecord, Origin
@@ -25,10 +22,11 @@ from remora.telemetry.opening import open_export
 from remora.telemetry.record_form import OWN_CALLS
 from remora_sidecar.addresses_file import write_addresses
 from remora_sidecar.budget_keeping import BudgetKeeping
-from remora_sidecar.cache.file import LIMIT_BYTES
-from remora_sidecar.cache.opening import CacheSettings, open_cache, tell_if_unshared
+from remora_sidecar.cache.opening import tell_if_unshared
+from remora_sidecar.caching_opening import open_caching
 from remora_sidecar.certification import Certification
 from remora_sidecar.control.api import control_app
+from remora_sidecar.control.daemon import Daemon
 from remora_sidecar.control.metrics import (
     watch_cache,
     watch_certificate,
@@ -41,7 +39,6 @@ from remora_sidecar.control.state import ControlState, Health, Holds
 from remora_sidecar.control.status import status_app
 from remora_sidecar.data_directory import DataDirectory, read_token
 from remora_sidecar.engine import signing
-from remora_sidecar.engine.caching import Caching
 from remora_sidecar.engine.keys import Keys
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.opaque import OpaqueConnection, record_opaque
@@ -53,13 +50,16 @@ from remora_sidecar.engine.server import EngineServer
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.engine.upstream import Upstream, upstream_context
+from remora_sidecar.gateway import Gateway
+from remora_sidecar.http_serving import serve_http
 from remora_sidecar.interceptor.authority import CertificateAuthority
 from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
+from remora_sidecar.interceptor.session_ports import SessionPorts, room_for_ports
 from remora_sidecar.journal.journal import Journal
 from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
-from remora_sidecar.policy import CachePolicy, PolicySnapshot
+from remora_sidecar.policy import PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
 from remora_sidecar.policy_files import PolicyFiles
 from remora_sidecar.policy_opening import open_policy
@@ -88,6 +88,8 @@ class Sidecar:
         control: Where the control listener is.
         status: Where the status listener is.
         skipped: Addresses that the machine does not have.
+        gateway: What its command line says, where it is a gateway.
+        ports: Those of sessions that have one of their own.
     """
 
     settings: SidecarSettings
@@ -108,6 +110,8 @@ class Sidecar:
     status: Address = ("", 0)
     ready: bool = False
     holds: Holds = field(default_factory=Holds)
+    gateway: Gateway = field(default_factory=Gateway)
+    ports: SessionPorts = field(init=False)
 
     async def apply(self, policy: PolicySnapshot) -> None:
         """Put a changed policy in force; what was added at run time stays, where it may."""
@@ -156,9 +160,13 @@ class Sidecar:
 
 @asynccontextmanager
 async def running_sidecar(
-    settings: SidecarSettings, *, policy: PolicySnapshot | None = None, clock: Clock | None = None
+    settings: SidecarSettings,
+    *,
+    policy: PolicySnapshot | None = None,
+    clock: Clock | None = None,
+    gateway: Gateway | None = None,
 ) -> AsyncIterator[Sidecar]:
-    """Build, start and finally stop a sidecar.
+    """Build, start and finally stop a sidecar, which may be a gateway.
 
     Raises:
         ConfigError: Something in the settings can't be used.
@@ -176,7 +184,7 @@ async def running_sidecar(
         if certification.client is not None:
             watch_certificate(metrics.registry, certification.client)
         status = status_app(entrance.health, metrics.registry)
-        at = await _serve(stack, status, settings.status_listen, "REMORA_STATUS_LISTEN")
+        at = await serve_http(stack, status, settings.status_listen, "REMORA_STATUS_LISTEN")
         certification.start(policy_tasks)
         if policy is None:
             policy_tasks.spawn(live.run(), name="changes")
@@ -185,7 +193,7 @@ async def running_sidecar(
         sidecar = await _build(
             stack, settings, data, live, first, metrics, clock, certification, authority
         )
-        sidecar.status = at
+        sidecar.status, sidecar.gateway = at, gateway or Gateway()
         await _ready_to_sign(first)
         await certification.cover(first)
         await live.attach(sidecar.apply, first)
@@ -267,7 +275,7 @@ async def _build(
     parts = _parts(settings, policy, clock, recorder, metrics, upstream)
     parts.redaction_salt = local_salt(data.path)
     stack.callback(parts.redaction_worker.shutdown, wait=False, cancel_futures=True)
-    parts.caching = _caching(settings, policy.cache, data, clock)
+    parts.caching = open_caching(settings, policy.cache, data, clock)
     watch_cache(metrics.registry, parts.caching.levels)
     stack.push_async_callback(parts.caching.levels.aclose)
     stack.push_async_callback(parts.tasks.aclose)
@@ -348,21 +356,6 @@ def _export(
     return export
 
 
-def _caching(
-    settings: SidecarSettings, policy: CachePolicy | None, data: DataDirectory, clock: Clock
-) -> Caching:
-    wanted = CacheSettings(
-        memory_bytes=settings.cache_memory_bytes,
-        disk_bytes=policy.max_bytes if policy is not None else LIMIT_BYTES,
-        url=settings.cache_url.get_secret_value() if settings.cache_url is not None else "",
-        key_file=settings.cache_key_file,
-        namespace=settings.namespace,
-    )
-    levels, secrets = open_cache(wanted, data.path, clock)
-    tell_if_unshared(levels, policy.scope if policy is not None else "")
-    return Caching(levels, namespace=settings.namespace, secret=secrets.fingerprints, clock=clock)
-
-
 def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
     """In a pod, explicit connections reach no more than the redirect rules let through."""
     if settings.mode == "explicit":
@@ -430,8 +423,18 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
             "explicit", [settings.session_listen], setting="REMORA_SESSION_LISTEN"
         )
     sidecar.proxy = interceptor.addresses["explicit"][0]
+    sidecar.parts.takes_any_host = sidecar.gateway.takes_any_host
+    sidecar.ports = SessionPorts(
+        interceptor,
+        sidecar.parts.sessions,
+        host=sidecar.proxy[0],
+        max_ports=room_for_ports(settings.session_ports),
+    )
+    tasks = TaskOwner("session ports")
+    stack.push_async_callback(tasks.aclose)
+    tasks.spawn(sidecar.ports.run(), name="timer")
     state = _control_state(sidecar)
-    sidecar.control = await _serve(
+    sidecar.control = await serve_http(
         stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN"
     )
 
@@ -457,6 +460,8 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         providers=_providers(sidecar),
         cache=lambda: parts.caching.levels if parts.caching and parts.policy.cache else None,
         holds=sidecar.holds,
+        daemon=Daemon(sidecar.ports, sidecar.gateway.routers),
+        hosts=sidecar.gateway.hosts,
     )
 
 
@@ -471,30 +476,13 @@ def _providers(sidecar: Sidecar) -> Providers:
     )
 
 
-async def _serve(
-    stack: AsyncExitStack, app: web.Application, address: Address, setting: str
-) -> Address:
-    runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1.0
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, *address)
-    try:
-        await site.start()
-    except OSError as error:
-        what = f"{format_address(address)} can't be listened on: {error.strerror or error}"
-        raise ConfigError([Problem(setting, what)]) from error
-    bound: Address = runner.addresses[0][:2]
-    return bound
-
-
 def _flush_s(settings: SidecarSettings) -> float:
     return min(FLUSH_S, settings.drain_s) if settings.flush_s is None else settings.flush_s
 
 
 async def _drain(sidecar: Sidecar) -> None:
     """Let calls in flight end, cut the rest, deliver what can be delivered."""
+    sidecar.ports.stop_listening()
     sidecar.interceptor.stop_listening()
     await sidecar.engine.aclose(sidecar.settings.drain_s)
     # Unread connections become records as they end, which is to be delivered as well.

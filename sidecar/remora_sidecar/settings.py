@@ -121,12 +121,9 @@ def _labels(value: object) -> object:
 
 Address = Annotated[tuple[str, int], NoDecode, BeforeValidator(_address)]
 LoopbackAddress = Annotated[Address, AfterValidator(_loopback)]
-LoopbackAddresses = Annotated[
-    tuple[tuple[str, int], ...],
-    NoDecode,
-    BeforeValidator(_addresses),
-    AfterValidator(_all_loopback),
-]
+Addresses = Annotated[tuple[tuple[str, int], ...], NoDecode, BeforeValidator(_addresses)]
+LoopbackAddresses = Annotated[Addresses, AfterValidator(_all_loopback)]
+AggregatorAddress = Annotated[str, AfterValidator(_aggregator)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 Labels = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_labels)]
 
@@ -164,7 +161,7 @@ class SidecarSettings(BaseSettings):
         default=("127.0.0.1", 15021),
         description="`/healthz`, `/readyz`, `/metrics`; in pods all interfaces.",
     )
-    aggregator: Annotated[str, AfterValidator(_aggregator)] = Field(
+    aggregator: AggregatorAddress = Field(
         default="127.0.0.1:15090",
         description=(
             "`host:port` or `unix:/path` of the aggregator; `none` keeps records in the spool."
@@ -238,6 +235,15 @@ class SidecarSettings(BaseSettings):
         ge=0,
         le=64 * 1024 * 1024,
         description="How much of each body is kept where policy captures bodies.",
+    )
+    session_ports: int = Field(
+        default=1000,
+        ge=0,
+        le=20_000,
+        description=(
+            "How many sessions may have a port of their own, as those of AgentOpt's client have; "
+            "those that ended in the last minute are counted."
+        ),
     )
     spool_bytes: int = Field(
         default=256 * 1024 * 1024, ge=1024 * 1024, description="Bound of the spool on disk."

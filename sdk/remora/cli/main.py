@@ -32,6 +32,7 @@ SUMMARIES = {
     "explain": "Explain why a recorded call went where it went.",
     "policy": "Check policy files, show which policy applies, explain what it makes of a call.",
     "sidecar": "Run a sidecar.",
+    "gateway": "Run a gateway for trackers of Remora or AgentOpt, until told to stop.",
     "aggregator": "Run an aggregator.",
     "netinit": "Apply or remove the redirect rules of a pod.",
     "inject": "Add the sidecar to Kubernetes manifests.",

@@ -1,7 +1,7 @@
 """The control listener: our JSON API under ``/v1/``, the tracker's protocol at the root.
 
-Of the published tracker's root paths ``/providers`` and ``/cache/…`` are served; the others
-answer 404 and say so.
+Of the published tracker's ten calls those that others make as well are here, the rest in
+`remora_sidecar.control.daemon_protocol`.
 """
 
 import json
@@ -11,8 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from remora.ids import DEFAULT_SESSION_ID
-from remora.trust import agent_environment
+from remora.trust import BUNDLE_FILE, CA_FILE, TRUSTSTORE_FILE, agent_environment
 from remora_sidecar.control.admission import Kind
+from remora_sidecar.control.daemon_protocol import add_daemon_protocol, refused_in_text
 from remora_sidecar.control.handling import (
     STATE,
     asked,
@@ -29,6 +30,7 @@ from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.refusal import Refusal
 
 _MAX_BODY_BYTES = 64 * 1024
+_EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104 - not bound to here
 
 
 def control_app(state: ControlState) -> web.Application:
@@ -43,6 +45,7 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/sessions/{id}/router", guarded(Kind.SESSION, _route_session))
     add_trackers(app)
     app.router.add_get("/v1/env", guarded(Kind.SESSION, _environment))
+    app.router.add_get("/v1/trust/{file}", guarded(Kind.SESSION, _trust_file))
     app.router.add_get("/v1/sessions", guarded(Kind.ADMIN, _list_sessions))
     app.router.add_get("/v1/policy", guarded(Kind.ADMIN, _policy))
     app.router.add_get("/v1/providers", guarded(Kind.ADMIN, _list_providers))
@@ -51,6 +54,7 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/cache", guarded(Kind.ADMIN, _cache))
     app.router.add_post("/cache/flush", guarded(tracker, _flush_cache))
     app.router.add_post("/cache/clear", guarded(tracker, _clear_cache))
+    add_daemon_protocol(app)
     app.router.add_route("*", "/{rest:.*}", guarded(Kind.SESSION, _not_here))
     app.on_shutdown.append(_shut_down)
     return app
@@ -81,16 +85,25 @@ async def _open_session(request: web.Request) -> web.Response:
     return (
         refused(session)
         if isinstance(session, Refusal)
-        else web.json_response(_opened(session, state), status=201)
+        else web.json_response(_opened(session, request), status=201)
     )
 
 
-def _opened(session: Session, state: ControlState) -> dict[str, Any]:
-    return {**session_view(session), "proxy_url": _proxy_url(session.session_id, state)}
+def _opened(session: Session, request: web.Request) -> dict[str, Any]:
+    return {
+        **session_view(session),
+        "proxy_url": f"http://{session.session_id}@{_proxy(request)}",
+        "providers_version": request.app[STATE].providers.hosts().version,
+    }
 
 
-def _proxy_url(session_id: str, state: ControlState) -> str:
-    return f"http://{session_id}@{state.proxy_address}"
+def _proxy(request: web.Request) -> str:
+    """Say where the proxy is, as whoever asks reaches it."""
+    host, _, port = request.app[STATE].proxy_address.rpartition(":")
+    if host in _EVERYWHERE and request.transport is not None:
+        reached: str = request.transport.get_extra_info("sockname")[0]
+        host = f"[{reached}]" if ":" in reached else reached
+    return f"{host}:{port}"
 
 
 def _session(request: web.Request) -> Session | None:
@@ -140,9 +153,17 @@ async def _environment(request: web.Request) -> web.Response:
     session_id = request.query.get("session", "")
     if session_id and state.sessions.get(session_id) is None:
         return _unknown_session()
-    proxy_url = _proxy_url(session_id, state) if session_id else f"http://{state.proxy_address}"
-    plan = agent_environment(state.trust_dir, proxy_url, {})
+    user = f"{session_id}@" if session_id else ""
+    plan = agent_environment(state.trust_dir, f"http://{user}{_proxy(request)}", {})
     return web.json_response({"env": dict(plan.added)})
+
+
+async def _trust_file(request: web.Request) -> web.StreamResponse:
+    """Give a trust file to a program that can't read the folder."""
+    name = request.match_info["file"]
+    if name not in (CA_FILE, BUNDLE_FILE, TRUSTSTORE_FILE):
+        return refused(Refusal(404, "not_found", "NOT_FOUND", "there is no such trust file"))
+    return web.FileResponse(request.app[STATE].trust_dir / name)
 
 
 async def _list_sessions(request: web.Request) -> web.Response:
@@ -185,8 +206,6 @@ async def _clear_cache(request: web.Request) -> web.Response:
 
 
 async def _not_here(request: web.Request) -> web.Response:
-    if request.path.startswith("/v1/"):
-        message = "there is no such call; docs/control.md lists them"
-    else:
-        message = "the root paths are kept for the tracker's protocol, not served yet; use /v1/"
-    return refused(Refusal(404, "not_found", "NOT_FOUND", message))
+    message = "there is no such call; docs/control.md lists them"
+    refusal = Refusal(404, "not_found", "NOT_FOUND", message)
+    return refused(refusal) if request.path.startswith("/v1/") else refused_in_text(refusal)

@@ -17,12 +17,16 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STATE = web.AppKey("state", ControlState)
 
 
-def guarded(kind: Kind, handler: Handler) -> Handler:
-    """Refuse a call to whoever may not make it."""
+def guarded(
+    kind: Kind, handler: Handler, refuse: Callable[[Refusal], web.Response] | None = None
+) -> Handler:
+    """Refuse a call to whoever may not make it, in the words that ``refuse`` has for it."""
 
     async def handled(request: web.Request) -> web.StreamResponse:
-        refusal = admit(kind, request.headers, request.app[STATE].admin_token)
-        return refused(refusal) if refusal is not None else await handler(request)
+        state = request.app[STATE]
+        hosts = state.hosts_of(request)
+        refusal = admit(kind, request.headers, state.admin_token, hosts)
+        return await handler(request) if refusal is None else (refuse or refused)(refusal)
 
     return handled
 

@@ -5,13 +5,15 @@ policy in force is replaced whole by one with the provider in it, so that connec
 from then on are judged by it, on the ports that reach the sidecar already.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from remora.providers import Provider
+from remora.providers import Provider, ProviderRegistry
 from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.policy import PolicySnapshot
@@ -28,7 +30,7 @@ class AskedProvider(BaseModel):
     path_patterns: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=100)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Providers:
     """The sidecar's providers as the control listener changes them.
 
@@ -41,6 +43,7 @@ class Providers:
     policy: Callable[[], PolicySnapshot]
     replace: Callable[[PolicySnapshot], None]
     may_sign: Callable[[str], bool]
+    _listed: "HostList | None" = None
 
     def add(self, body: bytes) -> Refusal | None:
         """Add a provider, or replace one that was added; None if it is so now."""
@@ -63,16 +66,41 @@ class Providers:
         """List the providers that are intercepted."""
         return {"providers": [_view(provider) for provider in self.policy().registry]}
 
-    def hosts_view(self) -> list[dict[str, Any]]:
+    def hosts(self) -> "HostList":
         """List whose hosts are intercepted, for programs that send there only what is theirs."""
-        return [
+        registry = self.policy().registry
+        if self._listed is None or self._listed.registry is not registry:
+            self._listed = HostList.of(registry)
+        return self._listed
+
+
+@dataclass(frozen=True, slots=True)
+class HostList:
+    """The hosts of every provider.
+
+    Attributes:
+        registry: Whose list it is.
+        providers: Of each its ``hosts``, ``ports`` and whether it speaks ``tls``.
+        version: A short text that changes whenever the list does.
+    """
+
+    registry: ProviderRegistry
+    providers: list[dict[str, Any]]
+    version: str
+
+    @classmethod
+    def of(cls, registry: ProviderRegistry) -> "HostList":
+        """List the hosts of a registry."""
+        providers = [
             {
                 "hosts": [host.text for host in provider.hosts],
                 "ports": list(provider.ports),
                 "tls": provider.tls,
             }
-            for provider in self.policy().registry
+            for provider in registry
         ]
+        version = hashlib.sha256(json.dumps(providers).encode()).hexdigest()[:16]
+        return cls(registry, providers, version)
 
 
 def _problems(error: ValidationError) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from remora.clock import Clock
 from remora_sidecar.cache.levels import CacheLevels
+from remora_sidecar.control.daemon import Daemon
 from remora_sidecar.control.providers import Providers
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
@@ -41,6 +43,9 @@ class ControlState:
         cache: Gives the cache; None while policy has none.
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
+        daemon: What the published tracker's protocol needs besides.
+        hosts: Names that calls may use besides loopback and the address they came to; None: only
+            loopback.
     """
 
     clock: Clock
@@ -60,6 +65,14 @@ class ControlState:
     providers: Providers
     cache: Callable[[], CacheLevels | None]
     holds: "Holds"
+    daemon: Daemon
+    hosts: frozenset[str] | None = None
+
+    def hosts_of(self, request: web.Request) -> frozenset[str]:
+        """Give the names and addresses besides loopback by which a request may call the sidecar."""
+        if self.hosts is None or request.transport is None:
+            return frozenset()
+        return self.hosts | {request.transport.get_extra_info("sockname")[0]}
 
 
 class Holds:

@@ -3,8 +3,7 @@
 A tracker's id is unguessable, and is all that it takes to ask for its records.
 """
 
-import hashlib
-import json
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -21,6 +20,8 @@ from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.engine.trackers import Tracker
 from remora_sidecar.journal.entry import Numbered
+from remora_sidecar.journal.journal import PAGE_BYTES
+from remora_sidecar.journal.plain_bodies import make_bodies_plain
 from remora_sidecar.journal.selection import JournalSelection
 from remora_sidecar.model.refusal import Refusal
 
@@ -111,10 +112,9 @@ async def _providers(request: web.Request) -> web.Response:
 
 
 def _providers_view(state: ControlState) -> dict[str, Any]:
-    """List whose calls are taken, and a short text that changes whenever the list does."""
-    hosts = state.providers.hosts_view()
-    version = hashlib.sha256(json.dumps(hosts).encode()).hexdigest()[:16]
-    return {"providers": hosts, "providers_version": version}
+    """List whose calls are taken."""
+    hosts = state.providers.hosts()
+    return {"providers": hosts.providers, "providers_version": hosts.version}
 
 
 def _selection(request: web.Request) -> JournalSelection:
@@ -141,7 +141,7 @@ async def _records(request: web.Request) -> web.Response:
         )
     except Unavailable as error:
         return _unavailable(error)
-    page = _page(calls, above)
+    page = await asyncio.to_thread(_page, calls, above)
     if request.headers.get("Accept") == PROTOBUF:
         return web.Response(body=page.SerializeToString(), content_type=PROTOBUF)
     text = json_format.MessageToJson(page, indent=None, preserving_proto_field_name=True)
@@ -149,12 +149,12 @@ async def _records(request: web.Request) -> web.Response:
 
 
 def _page(calls: list[Numbered], above: int) -> pb.JournalPage:
-    page = pb.JournalPage(
-        last_change=calls[-1].change if calls else above, more=len(calls) >= _PAGE_CALLS
-    )
+    is_full = len(calls) >= _PAGE_CALLS or sum(len(c.written) for c in calls) >= PAGE_BYTES
+    page = pb.JournalPage(last_change=calls[-1].change if calls else above, more=is_full)
     for call in calls:
         kept = page.calls.add(number=call.number)
         kept.record.MergeFromString(call.written)
+        make_bodies_plain(kept.record)
     return page
 
 

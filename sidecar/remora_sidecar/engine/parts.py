@@ -39,6 +39,8 @@ class EngineParts:
         keys: Policy's own, by the credentials that name them.
         caching: The cache; None where policy has none.
         stopping: Set when the sidecar is told to stop.
+        takes_any_host: Plain HTTP requests with the path of an LLM call are calls, whoever's
+            their host is.
         redaction_worker: Redacts long requests; its thread begins with the first of them.
         redaction_salt: Keys the digests of what is taken out of bodies.
     """
@@ -59,6 +61,7 @@ class EngineParts:
     answer_headers: bool
     caching: Caching | None = None
     stopping: bool = False
+    takes_any_host: bool = False
     redaction_salt: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     redaction_worker: Executor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="redaction")

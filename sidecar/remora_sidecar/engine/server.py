@@ -16,6 +16,7 @@ from remora_sidecar.engine.call import Call
 from remora_sidecar.engine.forward import forward
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.refusal import misdirected, no_provider
+from remora_sidecar.engine.unnamed_provider import unnamed_provider
 from remora_sidecar.engine.upstream import MAX_HEAD_BYTES, MAX_HEADER_FIELDS
 from remora_sidecar.model.handoff import HandOff
 from remora_sidecar.model.refusal import Refusal
@@ -136,6 +137,10 @@ class EngineServer:
             return self._refuse(request, misdirected(target.host, hand_off.tls_name))
         if hand_off.destination:
             return self._refuse(request, no_provider(target.host))
+        if self._parts.takes_any_host:
+            provider = unnamed_provider(target, request.method, request.raw_headers)
+            if provider is not None:
+                return await Call(self._parts, request, arrived, provider, hand_off).run()
         return await forward(self._parts, request, target)
 
     def _refuse(self, request: AgentRequest, refusal: Refusal) -> web.StreamResponse:

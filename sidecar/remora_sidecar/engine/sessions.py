@@ -16,7 +16,7 @@ from remora_sidecar.engine.session_router import Advice
 MAX_SESSIONS = 10_000
 """More than this many: the oldest ended ones are forgotten first, then the oldest."""
 
-MAX_ENDED = 1_000
+MAX_ENDED = 2_000
 """Ended sessions that are still known, for calls that come late."""
 
 KEPT_RECORDS = 100

@@ -77,11 +77,11 @@ class Trackers:
 
     def open(self) -> Tracker:
         """Make a tracker with a new unguessable id."""
-        tracker = Tracker(new_tracker_id())
-        self._by_id[tracker.tracker_id] = tracker
-        if len(self._by_id) > MAX_TRACKERS:
+        if len(self._by_id) >= MAX_TRACKERS:
             unheld = (key for key, known in self._by_id.items() if not known.holders)
             self.close(next(unheld, next(iter(self._by_id))))
+        tracker = Tracker(new_tracker_id())
+        self._by_id[tracker.tracker_id] = tracker
         return tracker
 
     def get(self, tracker_id: str) -> Tracker | None:

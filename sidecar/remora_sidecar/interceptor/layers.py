@@ -85,7 +85,7 @@ class Route:
         dial_guard: Limits what explicit connections reach.
         hand_offs: Connections to the engine, filled before they are opened.
         opaque: Set where the connection is an unread one to a provider host.
-        proxy_user: User name of the proxy URL, once known.
+        proxy_user: User name of the proxy URL, once known; set before, it stands.
     """
 
     policy: CurrentPolicy
@@ -437,7 +437,7 @@ class ExplicitEntry(EntryLayer):
             )
 
     def _judge_request(self, head: HttpHead) -> CommandGenerator[None]:
-        self.route.proxy_user = basic_user(head.proxy_authorization)
+        self.route.proxy_user = self.route.proxy_user or basic_user(head.proxy_authorization)
         if head.method != "CONNECT":
             self.context.server = self.route.hand_off(tls_name="", destination=None)
             yield from self._become(HandOffLayer(self.context), bytes(self._buffer))

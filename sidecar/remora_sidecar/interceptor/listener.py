@@ -26,6 +26,9 @@ _END_S = 2.0
 MakeRoute = Callable[[str], Route]
 """Makes the route of a new connection in the given mode."""
 
+ConnectionBegan = Callable[[asyncio.Task[None]], None]
+"""Takes the task that runs a new connection to its end."""
+
 OpaqueEnded = Callable[[OpaqueConnection], None]
 """Takes an unread provider connection that ended."""
 
@@ -70,12 +73,45 @@ class Interceptor:
         if not self.addresses[mode]:
             raise ConfigError([Problem(setting, "no address could be listened on")])
 
-    async def _start(self, mode: str, address: Address) -> asyncio.Server:
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._connections.spawn(self._serve(mode, reader, writer), name="connection")
+    async def listen_for(self, user: str, host: str, began: ConnectionBegan) -> asyncio.Server:
+        """Open a port in explicit mode whose connections are all one user's, whatever they say.
 
-        # asyncio's own binding hides why it failed.
-        return await asyncio.start_server(accept, sock=_bound(address), backlog=1024)
+        The caller closes it.
+
+        Args:
+            user: Whose connections they are.
+            host: Where to listen, on whichever port is free.
+            began: Called with the task of each connection.
+
+        Raises:
+            OSError: No port can be listened on.
+        """
+        return await self._start("explicit", (host, 0), user, began)
+
+    def end(self, connection: asyncio.Task[None]) -> None:
+        """End a connection, by its task."""
+        if (agent := self._agents.get(connection)) is not None:
+            agent.end()
+
+    async def _start(
+        self, mode: str, address: Address, user: str = "", began: ConnectionBegan | None = None
+    ) -> asyncio.Server:
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving = self._serve(mode, reader, writer, user)
+            task = self._connections.spawn(serving, name="connection")
+            if began is not None:
+                began(task)
+
+        # asyncio's own binding hides why it failed. Who is cancelled must not leave a port behind.
+        server = await asyncio.start_server(
+            accept, sock=_bound(address), backlog=1024, start_serving=False
+        )
+        try:
+            await server.start_serving()
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     def _skip_or_raise(self, address: Address, error: OSError, setting: str) -> None:
         if ":" in address[0] and error.errno in _NO_SUCH_ADDRESS:
@@ -86,7 +122,7 @@ class Interceptor:
         raise ConfigError([Problem(setting, what)]) from error
 
     async def _serve(
-        self, mode: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, mode: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, user: str
     ) -> None:
         destination = None
         if mode == "transparent":
@@ -96,6 +132,7 @@ class Interceptor:
                 writer.close()
                 return
         route = self._make_route(mode)
+        route.proxy_user = user
         started_s = self._clock.monotonic_s()
         handler = AgentConnection(
             reader, writer, options=self._options, route=route,

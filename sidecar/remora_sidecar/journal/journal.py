@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 LIMIT_BYTES: Final = 256 * 1024 * 1024
 PAGE_CALLS: Final = 200
-"""Calls that a query reads at once."""
+"""Calls that a query reads at once, at most."""
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""What a query reads at once, but for one call that is larger."""
 
 _WRITES_AFTER_S: Final = 0.1
 """Records wait so long for others to be written with."""
@@ -107,11 +109,10 @@ class Journal:
         """
         while True:
             page = await self.page(selection, by=by, above=above, has_bodies=has_bodies)
-            if page:
-                yield page
-                above = page[-1].number if by == "number" else page[-1].change
-            if len(page) < PAGE_CALLS:
+            if not page:
                 return
+            yield page
+            above = page[-1].number if by == "number" else page[-1].change
 
     async def page(
         self,
@@ -122,14 +123,21 @@ class Journal:
         limit: int = PAGE_CALLS,
         has_bodies: bool = True,
     ) -> list[Numbered]:
-        """Give the next calls of a selection, as `pages` does.
+        """Give the next calls of a selection, as `pages` does; none after the last.
+
+        A page ends with `limit` calls, or with the one that makes it `PAGE_BYTES`.
 
         Raises:
             Unavailable: The file can't be used.
         """
         return await self._ask(
             lambda table: table.page(
-                selection, by=by, above=above, limit=limit, has_bodies=has_bodies
+                selection,
+                by=by,
+                above=above,
+                limit=limit,
+                has_bodies=has_bodies,
+                max_bytes=PAGE_BYTES,
             )
         )
 

@@ -118,7 +118,14 @@ class JournalTable:
         self.dropped += dropped
 
     def page(
-        self, selection: JournalSelection, *, by: str, above: int, limit: int, has_bodies: bool
+        self,
+        selection: JournalSelection,
+        *,
+        by: str,
+        above: int,
+        limit: int,
+        has_bodies: bool,
+        max_bytes: int = 1 << 30,
     ) -> list[Numbered]:
         """Read the next calls of a selection.
 
@@ -128,6 +135,7 @@ class JournalTable:
             above: The last one seen.
             limit: At most so many.
             has_bodies: Whether their bodies are read as well.
+            max_bytes: No more are read once they have so many; one is in any case.
         """
         condition, values = selection.condition()
         bodies = "bodies" if has_bodies else "x''"
@@ -138,9 +146,12 @@ class JournalTable:
         with closing(
             self._connection.execute(query, {**values, "above": above, "limit": limit})
         ) as rows:
-            return [
-                Numbered(number, change, facts + bodies) for number, change, facts, bodies in rows
-            ]
+            found, size = [], 0
+            for number, change, facts, bodies in rows:
+                found.append(Numbered(number, change, facts + bodies))
+                if (size := size + len(facts) + len(bodies)) >= max_bytes:
+                    break
+            return found
 
     def usage(self, selection: JournalSelection) -> dict[str, tuple[int, int]]:
         """Sum input and output tokens by model, in the order in which models were first called."""

@@ -1,6 +1,7 @@
 """A running sidecar and a client of its control listener."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from remora.testing.double import ProviderDouble
 from remora.testing.raw_agent import RawAgent
 from remora_sidecar.assembly import Sidecar, running_sidecar
+from remora_sidecar.gateway import Gateway
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.settings import SidecarSettings, format_address
 
@@ -49,13 +51,18 @@ class Controlled:
         )
 
 
-async def _controlled(folder: Path, **changed: Any) -> AsyncIterator[Controlled]:
+async def _controlled(
+    folder: Path, gateway: Gateway | None = None, **changed: Any
+) -> AsyncIterator[Controlled]:
     settings = SidecarSettings(
         listen=(("127.0.0.1", 0),), control_listen=("127.0.0.1", 0),
         status_listen=("127.0.0.1", 0), data_dir=folder / "data", aggregator="none",
         drain_s=1.0, **changed,
     )  # fmt: skip
-    async with running_sidecar(settings) as sidecar, aiohttp.ClientSession() as client:
+    async with (
+        running_sidecar(settings, gateway=gateway) as sidecar,
+        aiohttp.ClientSession() as client,
+    ):
         yield Controlled(sidecar, client)
 
 
@@ -82,3 +89,27 @@ async def carrying(tmp_path: Path, provider: ProviderDouble) -> AsyncIterator[Co
     redirect = ConnectTo.parse(f"::{host}:{port}")
     async for one in _controlled(tmp_path, upstream_ca=ca, connect_to=redirect):
         yield one
+
+
+OpenGateway = Callable[..., AbstractAsyncContextManager[Controlled]]
+
+
+@pytest.fixture
+def open_gateway(tmp_path: Path, provider: ProviderDouble) -> OpenGateway:
+    """Give what starts a gateway before the double, with a gateway's options and settings."""
+    ca = tmp_path / "provider-ca.pem"
+    ca.write_text(provider.ca_pem)
+    host, port = provider.address
+
+    @asynccontextmanager
+    async def start(gateway: Gateway | None = None, **changed: Any) -> AsyncIterator[Controlled]:
+        settings = {
+            "preset": "tracker-cached",
+            "upstream_ca": ca,
+            "connect_to": ConnectTo.parse(f"api.openai.com:443:{host}:{port}"),
+            **changed,
+        }
+        async for one in _controlled(tmp_path, gateway or Gateway(), **settings):
+            yield one
+
+    return start

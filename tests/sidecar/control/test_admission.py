@@ -65,3 +65,23 @@ def test_a_refusal_never_says_the_token() -> None:
     refusal = admit(Kind.ADMIN, CIMultiDict(LOOPBACK), TOKEN)
 
     assert TOKEN not in repr(refusal)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param("gateway.example:9000", None, id="a name it was started with"),
+        pytest.param("GATEWAY.example.", None, id="in any spelling"),
+        pytest.param("[2001:db8::7]:9000", None, id="an address of its own"),
+        pytest.param("127.0.0.1", None, id="loopback still"),
+        pytest.param("evil.example", 403, id="any other"),
+        pytest.param("gateway.example.evil", 403, id="a trick"),
+        pytest.param("", 403, id="none"),
+    ],
+)
+def test_a_remote_gateway_has_names_besides_loopback(host, status) -> None:
+    hosts = {"gateway.example", "2001:db8::7"}
+
+    refusal = admit(Kind.SESSION, CIMultiDict({"Host": host}), TOKEN, hosts)
+
+    assert (refusal and refusal.status) == status

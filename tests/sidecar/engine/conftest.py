@@ -15,6 +15,7 @@ from remora.records import CallRecord
 from remora.testing.double import ProviderDouble
 from remora.testing.raw_agent import RawAgent
 from remora_sidecar.assembly import Sidecar, running_sidecar
+from remora_sidecar.gateway import Gateway
 from remora_sidecar.model.connect_to import ConnectTo
 from remora_sidecar.settings import SidecarSettings
 
@@ -113,11 +114,14 @@ def carry(tmp_path: Path) -> Carry:
 
     @contextlib.asynccontextmanager
     async def start(
-        *, double: Mapping[str, Any] | None = None, **changed: Any
+        *,
+        double: Mapping[str, Any] | None = None,
+        gateway: Gateway | None = None,
+        **changed: Any,
     ) -> AsyncIterator[Carrying]:
         async with ProviderDouble(**(double or {})) as provider:
             settings = local_settings(tmp_path, provider, **changed)
-            async with running_sidecar(settings) as sidecar:
+            async with running_sidecar(settings, gateway=gateway) as sidecar:
                 carrying = Carrying(sidecar, provider)
                 try:
                     yield carrying

@@ -1,17 +1,22 @@
 """The journal: what came is there for queries, in order, bounded, whatever becomes of its file."""
 
 import asyncio
+import gzip
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import brotli
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.errors import Unavailable
 from remora.records import Attribution, Body, CacheVerdict, CallRecord, Usage
+from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.journal.entry import entry_of
-from remora_sidecar.journal.journal import PAGE_CALLS, Journal
+from remora_sidecar.journal.journal import PAGE_BYTES, PAGE_CALLS, Journal
+from remora_sidecar.journal.plain_bodies import make_bodies_plain
 from remora_sidecar.journal.selection import JournalSelection
 from remora_sidecar.journal.table import SMALLEST_LIMIT_BYTES, JournalTable
 
@@ -232,3 +237,33 @@ def test_any_text_of_an_agent_can_be_kept(tmp_path, text):
     table.write([entry_of(replace(record, sent_model=text or "m"), TRACKER)])
     assert table.count() == 1
     table.close()
+
+
+async def test_a_page_ends_before_it_is_too_large_to_hold(tmp_path):
+    async with opened(tmp_path) as journal:
+        for number in range(6):
+            journal.take(call(number, request_body=body(3 * 1024 * 1024 - 1000)), TRACKER)
+        sizes = [len(page) async for page in journal.pages(ALL)]
+        assert sum(sizes) == 6
+        assert max(sizes) <= PAGE_BYTES // (3 * 1024 * 1024) + 1
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [bytes, gzip.compress, brotli.compress, zstandard.ZstdCompressor().compress],
+    ids=["plain", "gzip", "brotli", "zstd"],
+)
+def test_bodies_come_as_json_whatever_they_were_on_the_wire(encode):
+    content = b'{"model": "gpt-4o"}'
+    record = pb.CallRecord(request_body=pb.Body(content=encode(content)))
+    make_bodies_plain(record)
+    assert record.request_body.content == content
+    assert not record.HasField("response_body")
+
+
+@given(st.binary(max_size=200))
+def test_bodies_that_are_nothing_stay_as_they_are(content):
+    record = pb.CallRecord(response_body=pb.Body(content=content, truncated=True))
+    make_bodies_plain(record)
+    assert record.response_body.content == content
+    make_bodies_plain(pb.CallRecord(response_body=pb.Body(content=content)))
