@@ -18,6 +18,7 @@ from bench import (
     speed,
     startup,
     streams,
+    tracking,
 )
 from bench.cores import pin_this_process
 from bench.figure import Figure
@@ -38,6 +39,7 @@ SUITES: Mapping[str, Suite] = {
     "streams": streams.streams,
     "dialects": dialect_cost.dialect_cost,
     "policy": policy_cost.policy_cost,
+    "tracker": tracking.tracking,
     "new-connections": speed.new_connections,
     "memory": memory.memory,
     "relay": relay.relay,

@@ -13,7 +13,7 @@ import threading
 import traceback
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.sync.client import ClientConnection, connect
@@ -38,14 +38,19 @@ class ServedRouter:
     Once the block begins, every call is asked about.
     """
 
-    def __init__(self, control_address: str, session_id: str, router: Router) -> None:
-        """Name the sidecar's control listener, as ``host:port``, and the session."""
-        self._address = control_address
-        self._session_id = session_id
+    def __init__(self, url: str, router: Router) -> None:
+        """Name the WebSocket by which the sidecar asks; `serve_router` knows a session's."""
+        self._url = url
+        self._address = urlsplit(url).netloc
         self._router = router
         self._connection: ClientConnection | None = None
         self._thread = threading.Thread(target=self._answer_all, name="remora router", daemon=True)
         self._closing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the sidecar is answered."""
+        return self._thread.is_alive()
 
     def open(self) -> None:
         """Begin to answer.
@@ -68,10 +73,9 @@ class ServedRouter:
         self._thread.join(timeout_s)
 
     def _connected(self) -> ClientConnection:
-        uri = f"ws://{self._address}/v1/sessions/{quote(self._session_id, safe='')}/router"
         try:
             return connect(
-                uri,
+                self._url,
                 proxy=None,  # the variables that lead calls through the sidecar are not for this
                 compression=None,
                 open_timeout=_OPENS_WITHIN_S,
@@ -137,7 +141,8 @@ def serve_router(control_address: str, session_id: str, router: Router) -> Serve
         router: Asked about each call that no route of the policy takes. An exception leaves the
             call as it is; the sidecar is told its class, not its text.
     """
-    return ServedRouter(control_address, session_id, router)
+    path = f"/v1/sessions/{quote(session_id, safe='')}/router"
+    return ServedRouter(f"ws://{control_address}{path}", router)
 
 
 def _not_taken(address: str, status: int) -> str:

@@ -72,7 +72,7 @@ def _start(environment: Mapping[str, str], data_dir: Path, preset: str) -> Addre
     if not environment.get("REMORA_POLICY"):
         child_environment.setdefault("REMORA_PRESET", preset)
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
+        process = _LeftRunning(
             [sys.executable, "-P", "-m", "remora_sidecar", "--ready-json"],
             env=child_environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
             start_new_session=True,
@@ -92,7 +92,14 @@ def _start(environment: Mapping[str, str], data_dir: Path, preset: str) -> Addre
     return found
 
 
-_started: list["subprocess.Popen[bytes]"] = []
+class _LeftRunning(subprocess.Popen[bytes]):
+    """A process that may outlive who started it: others use it by then."""
+
+    def __del__(self) -> None:
+        """Say nothing of it."""
+
+
+_started: list[_LeftRunning] = []
 """Sidecars that this process started; those that have ended are waited for, sooner or later."""
 
 

@@ -41,6 +41,7 @@ class ProviderHosts:
 
 
 _pattern = lru_cache(maxsize=4096)(HostPattern.parse)
+_MAX_JUDGED = 1000
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,38 @@ class SidecarAccess:
 
     def takes(self, scheme: str, host: str, port: int) -> bool:
         """Tell whether a URL's scheme, host and port are a provider's."""
+        asked = scheme, host, port
+        if (known := self._judged.get(asked)) is not None:
+            return known
         name = normalized_host(host)
-        return any(provider.serve(scheme, name, port) for provider in self.providers)
+        takes = any(provider.serve(scheme, name, port) for provider in self.providers)
+        if len(self._judged) < _MAX_JUDGED:
+            self._judged[asked] = takes
+        return takes
 
     @cached_property
+    def _judged(self) -> dict[tuple[str, str, int], bool]:
+        """Who was asked about: programs call the same few servers again and again."""
+        return {}
+
+    @property
     def tls(self) -> ssl.SSLContext:
-        """Trusts the sidecar's CA and nobody else: what it carries is terminated by it."""
-        context = ssl.create_default_context(cadata=self.ca_pem)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        """Trusts the sidecar's CA and nobody else: what it carries is terminated by it.
+
+        The same for all who name that CA: clients share connections by their contexts.
+        """
+        return _trusting(self.ca_pem)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what is made on demand."""
-        return {name: value for name, value in self.__dict__.items() if name != "tls"}
+        return {name: value for name, value in self.__dict__.items() if name != "_judged"}
+
+
+@lru_cache(maxsize=64)
+def _trusting(ca_pem: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=ca_pem)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 @dataclass(frozen=True)
@@ -142,7 +162,8 @@ def session_for(method: str, scheme: str, host: str, port: int, path: str) -> Ac
 
 _told: set[str] = set()
 _MAX_TOLD = 1000
-_telling = threading.Lock()
+telling = threading.Lock()
+"""Held while a cause is told; a fork waits for it."""
 
 
 def warn_untracked(cause: str, text: str) -> None:
@@ -152,7 +173,7 @@ def warn_untracked(cause: str, text: str) -> None:
         cause: Tells causes apart, such as ``pycurl`` or a host.
         text: What happens, and what to do.
     """
-    with _telling:
+    with telling:
         if cause in _told or len(_told) >= _MAX_TOLD:
             return
         _told.add(cause)
@@ -161,11 +182,11 @@ def warn_untracked(cause: str, text: str) -> None:
 
 def untracked_causes() -> tuple[str, ...]:
     """List the causes that were told so far in this process."""
-    with _telling:
+    with telling:
         return tuple(sorted(_told))
 
 
 def forget_untracked_causes() -> None:
     """Start to tell anew, as tests do."""
-    with _telling:
+    with telling:
         _told.clear()

@@ -13,6 +13,8 @@ from remora.records import PARSE_FAILED_MODEL, Body, Usage
 from remora.records import CallRecord as Recorded
 
 UNKNOWN_MODEL = "unknown"
+UNREAD_USAGE = "usage_unreadable"
+"""Type of the error of an answer whose usage could not be read."""
 _NS = 1_000_000_000
 _NO_USAGE = Usage()
 
@@ -33,6 +35,7 @@ class CallRecord:
         status_code: 0 if there was no answer.
         error: Why the call failed, or why its usage is unknown; None if all is well.
         cost_usd: What it cost; 0 out of the cache, None where no price is known.
+        saved_usd: What an answer out of the cache would have cost; None where that is unknown.
         attempts: Tries that it took; 0 out of the cache.
         usage_known: Whether the provider stated what was used.
         estimated: The usage is a guess of ours: the stream was cut before it was stated.
@@ -71,6 +74,7 @@ class CallRecord:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: Decimal | None = None
+    saved_usd: Decimal | None = None
     ttft_seconds: float | None = None
     overhead_seconds: float | None = None
     attempts: int = 0
@@ -114,6 +118,7 @@ def call_record(recorded: Recorded, number: int = 0) -> CallRecord:
         cache_write_tokens=usage.cache_write_tokens or 0,
         reasoning_tokens=usage.reasoning_tokens or 0,
         cost_usd=_cost_usd(recorded),
+        saved_usd=recorded.cache.saved_usd if recorded.cache is not None else None,
         ttft_seconds=recorded.ttft_s,
         overhead_seconds=recorded.overhead_s,
         attempts=len(recorded.attempts),
@@ -125,12 +130,18 @@ def call_record(recorded: Recorded, number: int = 0) -> CallRecord:
 
 
 def shown_model(recorded: Recorded) -> str:
-    """Name the model as asked for after routing, else as served, else say that none is known."""
-    model = recorded.sent_model or recorded.requested_model or recorded.response_model
-    if model:
-        return model
-    is_unread = recorded.status_code == 200 and recorded.usage is None and not recorded.opaque
-    return PARSE_FAILED_MODEL if is_unread else UNKNOWN_MODEL
+    """Name the model as asked for after routing, else as served, else say that none is known.
+
+    Where the usage could not be read and no model was asked for, that is what is said.
+    """
+    asked = recorded.sent_model or recorded.requested_model
+    if not asked and recorded.status_code == 200 and _is_unread(recorded):
+        return PARSE_FAILED_MODEL
+    return asked or recorded.response_model or UNKNOWN_MODEL
+
+
+def _is_unread(recorded: Recorded) -> bool:
+    return recorded.error is not None and recorded.error.type == UNREAD_USAGE
 
 
 def shown_latency_s(recorded: Recorded) -> float:

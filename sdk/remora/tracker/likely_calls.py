@@ -4,7 +4,7 @@ import re
 
 _PATHS = re.compile(
     r"/chat/completions/?$|/v1/completions/?$|/v1/responses/?$|/v1/messages/?$|/embeddings/?$"
-    r"|:(?:stream)?generateContent$|:(?:batch)?embedContents?$|/model/[^/]+/(?:converse|invoke)"
+    r"|:(?:streamG|g)enerateContent$|:(?:embedContent|batchEmbedContents)$|/model/[^/]+/(?:converse|invoke)"
     r"|/api/(?:chat|generate|embed)$|/v[12]/chat/?$|/openai/deployments/"
 )
 
