@@ -1,6 +1,7 @@
 """A tracker's sidecar: found or started when it is first needed, and again if it is lost."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ class Attachment:
         self._routers = SessionRouters()
         self._providers: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._is_closed = False
+        self._pid = os.getpid()
 
     def attach(self) -> None:
         """Find a sidecar, or start one, where that was not done yet.
@@ -122,6 +124,8 @@ class Attachment:
         self._let_go(link)
 
     def _let_go(self, link: SidecarLink | None) -> None:
+        if os.getpid() != self._pid:
+            return  # a fork ends: its maker still uses the connections
         self._routers.close()
         if link is not None:
             link.close()

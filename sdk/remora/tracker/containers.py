@@ -14,7 +14,11 @@ from typing import Any, Literal
 from remora.providers.hosts import is_ip_address, is_loopback_host, normalized_host
 from remora.tracker.active import ActiveSession
 from remora.tracker.children.environment import session_environment
+from remora.tracker.session import SessionInfo
 from remora.trust import BUNDLE_FILE, CA_FILE, TRUSTSTORE_FILE
+
+type AnySession = SessionInfo | ActiveSession
+"""What `LLMTracker.track` gives, or what is active in a context."""
 
 TRUST_MOUNT = PurePosixPath("/run/remora/trust")
 """Where containers have the trust folder; in injected pods it is there as well."""
@@ -32,15 +36,13 @@ _POD_NOTE = (
 )
 
 
-def docker_args(
-    session: ActiveSession, *, network: Literal["host", "bridge"] = "host"
-) -> list[str]:
+def docker_args(session: AnySession, *, network: Literal["host", "bridge"] = "host") -> list[str]:
     """List the arguments with which ``docker run`` or ``podman run`` starts an agent in a session.
 
     They go before the image's name.
 
     Args:
-        session: Whose calls the container's are to be.
+        session: Whose calls the container's are to be, as `LLMTracker.track` gives it.
         network: ``host`` shares the network of this machine. ``bridge`` keeps the container's
             own, for a sidecar that listens beyond loopback.
 
@@ -48,6 +50,7 @@ def docker_args(
         ValueError: A bridged container could not reach the sidecar, or the trust folder can't be
             mounted; the message says what to do.
     """
+    session = _active(session)
     folder = _trust_folder(session)
     if ":" in str(folder):
         raise ValueError(f"a container can't mount {folder}: its path has a colon")
@@ -61,7 +64,7 @@ def docker_args(
     return args
 
 
-def compose_fragment(session: ActiveSession) -> str:
+def compose_fragment(session: AnySession) -> str:
     """Write, as YAML, what a service of a compose file needs to be an agent in a session.
 
     It shares the network of this machine.
@@ -69,6 +72,7 @@ def compose_fragment(session: ActiveSession) -> str:
     Raises:
         ValueError: The trust folder can't be mounted; the message says what to do.
     """
+    session = _active(session)
     mount = {
         "type": "bind",
         "source": _undollared(str(_trust_folder(session))),
@@ -85,18 +89,22 @@ def compose_fragment(session: ActiveSession) -> str:
     )
 
 
-def pod_fragment(session: ActiveSession) -> str:
+def pod_fragment(session: AnySession) -> str:
     """Write, as YAML, what a container needs that runs in a pod beside the sidecar.
 
     ``env`` and ``volumeMounts`` are the container's, ``volumes`` is the pod's.
     """
-    environment = _environment(session, "127.0.0.1")
+    environment = _environment(_active(session), "127.0.0.1")
     fragment = {
         "env": [{"name": name, "value": _undollared(value)} for name, value in environment.items()],
         "volumeMounts": [{"name": TRUST_VOLUME, "mountPath": str(TRUST_MOUNT), "readOnly": True}],
         "volumes": [{"name": TRUST_VOLUME, "emptyDir": {}}],
     }
     return "".join(f"# {line}\n" for line in _POD_NOTE.splitlines()) + _yaml(fragment)
+
+
+def _active(session: AnySession) -> ActiveSession:
+    return session.active if isinstance(session, SessionInfo) else session
 
 
 def _environment(session: ActiveSession, host: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -95,10 +95,7 @@ class SidecarLink:
         """Ask anew whose calls the sidecar takes."""
         told = self._control.call("GET", self._path("providers"))
         with self._lock:
-            access = self.access
-            self._access = SidecarAccess(
-                **{**access.__getstate__(), "providers": _providers(told)}  # type: ignore[arg-type]  # its own fields
-            )
+            self._access = replace(self.access, providers=_providers(told))
             self._providers_version = str(told["providers_version"])
 
     def register_provider(self, name: str, base_url: str, path_patterns: tuple[str, ...]) -> None:

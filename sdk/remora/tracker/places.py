@@ -1,10 +1,6 @@
 """Where a tracker's sidecar is: a gateway that is named, the pod's, or a local one of its own."""
 
-import atexit
-import shutil
-import tempfile
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +8,7 @@ from remora.errors import ConfigError, Problem, RemoraError
 from remora.local_sidecar.control import ControlClient
 from remora.local_sidecar.finding import current_environment, find_or_start
 from remora.tracker.active import within
+from remora.tracker.trust_files import own_directory
 
 GATEWAY_VARIABLES = ("REMORA_GATEWAY_URL", "AGENTOPT_GATEWAY_URL")
 _POD_CONTROL = "127.0.0.1:15080"
@@ -63,7 +60,7 @@ def _of_this_pod() -> ControlClient | None:
 
 def _data_dir(cache_dir: Path | None) -> Path:
     if cache_dir is None:
-        return _own_directory()
+        return own_directory() / "data"
     folder = cache_dir.expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,20 +70,3 @@ def _data_dir(cache_dir: Path | None) -> Path:
         what = f"it can't be the tracker's data directory: {error.strerror or error}"
         raise ConfigError([Problem(str(folder), what)]) from error
     return folder
-
-
-def _own_directory() -> Path:
-    """Make a data directory for this process alone, once; it is removed as the process ends."""
-    global _own
-    if _own is None:
-        _own = Path(tempfile.mkdtemp(prefix="remora-tracker-"))
-        atexit.register(shutil.rmtree, _own, ignore_errors=True)
-    return _own
-
-
-_own: Path | None = None
-
-
-def is_named_gateway(environment: Mapping[str, str]) -> bool:
-    """Tell whether the environment names a gateway."""
-    return any(environment.get(name) for name in GATEWAY_VARIABLES)

@@ -1,5 +1,6 @@
 """A session as its program sees it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ class SessionInfo:
     Attributes:
         created_at: Seconds since 1970.
         active: What in-process clients and children go by.
+        opener_pid: The process that opened it; a fork that leaves its block does not end it.
     """
 
     session_id: str
@@ -24,6 +26,7 @@ class SessionInfo:
     created_at: float
     active: ActiveSession = field(repr=False)
     read_records: Callable[[str], list[CallRecord]] = field(repr=False, compare=False)
+    opener_pid: int = field(default_factory=os.getpid, repr=False, compare=False)
 
     @property
     def records(self) -> list[CallRecord]:

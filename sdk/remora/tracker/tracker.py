@@ -11,6 +11,7 @@ records it. `docs/tracker.md` says how the sidecar is found, and what can't be f
 """
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Iterable
@@ -266,6 +267,8 @@ class LLMTracker:
         return session
 
     def _end(self, session: SessionInfo) -> None:
+        if session.opener_pid != os.getpid():
+            return
         with self._lock:
             if self._open.pop(session.session_id, None) is None:
                 return

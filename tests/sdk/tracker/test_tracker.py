@@ -416,10 +416,10 @@ def test_one_variable_leads_to_a_gateway(make_tracker, monkeypatch, stage, tmp_p
 def test_without_a_directory_data_end_with_the_process(provider, tmp_path):
     program = (
         "from remora import LLMTracker\n"
-        "from remora.tracker import places\n"
+        "from remora.tracker.trust_files import own_directory\n"
         "tracker = LLMTracker(cache_dir=None)\n"
         "tracker.start()\n"
-        "print(places._own)\n"
+        "print(own_directory())\n"
         "tracker.close()\n"
     )
     done = subprocess.run(
@@ -448,6 +448,33 @@ def test_sessions_that_a_program_leaves_open_end_with_it(provider, stage, until)
         child.wait()
         until(lambda: control.read_session(session_id)["ended"])
         control.close()
+
+
+def test_a_fork_that_ends_leaves_the_tracker_of_its_maker_alone(provider, stage):
+    program = (
+        "import os, sys\nimport httpx\nfrom remora import LLMTracker, RandomRouter\n"
+        "router = RandomRouter(['gpt-4.1-nano'])\n"
+        f"tracker = LLMTracker(cache_dir={str(stage.data_dir)!r}, router=router)\n"
+        "def ask(text):\n"
+        f"    body = dict({ASKED!r}, messages=[dict(role='user', content=text)])\n"
+        f"    assert httpx.post({CHAT_URL!r}, json=body).status_code == 200\n"
+        "with tracker, tracker.track('forked'):\n"
+        "    ask('one')\n"
+        "    if not (pid := os.fork()):\n"
+        "        ask('of the child')\n"
+        "        sys.exit(0)\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n"
+        "    ask('two')\n"
+        "print([(r.data_id, r.model) for r in tracker.records])\n"
+        "tracker.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str([("forked", "gpt-4.1-nano")] * 3)
 
 
 def test_the_summary_names_models_tokens_and_what_went_past(tracker, capsys):
