@@ -260,7 +260,13 @@ class LLMTracker:
         active = self._attachment.open_session({**ids, "cache": self._is_cached}, asked.router)
         now_s = SystemClock().now_unix_ns() / _NS
         session = SessionInfo(
-            active.session_id, **ids, created_at=now_s, active=active, read_records=self._of_session
+            active.session_id,
+            asked.data_id,
+            asked.combo_id,
+            asked.agent_id,
+            created_at=now_s,
+            active=active,
+            read_records=self._of_session,
         )
         with self._lock:
             self._open[session.session_id] = session
