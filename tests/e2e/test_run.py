@@ -232,3 +232,17 @@ async def test_what_is_set_wrong_is_said_before_the_program_starts(laptop, tmp_p
 async def test_two_runs_that_start_together_share_one_sidecar(laptop):
     ended = await asyncio.gather(*(laptop.run("--", *_python(CALL)) for _ in range(2)))
     assert [one.returncode for one in ended] == [0, 0], [one.stderr for one in ended]
+
+
+async def test_a_tracker_in_the_program_uses_the_same_sidecar(laptop):
+    program = (
+        "import httpx\nfrom remora import LLMTracker\n"
+        "body = {'model': 'gpt-4o-mini', 'messages': [{'role': 'user', 'content': 'hi'}]}\n"
+        "with LLMTracker() as tracker, tracker.track('q1'):\n"
+        f"    httpx.post('https://{HOST}/v1/chat/completions', json=body).raise_for_status()\n"
+        "print([r.data_id for r in tracker.records])\n"
+        "tracker.close()\n"
+    )
+    ended = await laptop.run("--no-summary", "--", sys.executable, "-W", "error", "-c", program)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == "['q1']"

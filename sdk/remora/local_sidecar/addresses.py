@@ -9,6 +9,9 @@ from pathlib import Path
 
 ADDRESSES_FILE = "addresses.json"
 
+GATEWAY_VARIABLE = "REMORA_GATEWAY_URL"
+"""Names the control listener of the sidecar that trackers are to use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:

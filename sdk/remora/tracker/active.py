@@ -56,6 +56,7 @@ class SidecarAccess:
         bundle_file: A file with the public roots and that CA.
         trust_dir: The folder with both, and a Java truststore.
         providers: Whose calls it takes.
+        control_url: Of its control listener, for trackers of children; empty if not known.
     """
 
     proxy_host: str
@@ -65,6 +66,7 @@ class SidecarAccess:
     bundle_file: str
     trust_dir: str
     providers: tuple[ProviderHosts, ...] = field(repr=False)
+    control_url: str = ""
 
     @property
     def proxy_url(self) -> str:

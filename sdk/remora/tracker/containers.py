@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from remora.providers.hosts import is_ip_address, is_loopback_host, normalized_host
 from remora.tracker.active import ActiveSession
@@ -109,8 +110,24 @@ def _active(session: AnySession) -> ActiveSession:
 
 def _environment(session: ActiveSession, host: str) -> dict[str, str]:
     """List a session's variables, with the sidecar and the trust folder as a container has them."""
-    inside = replace(session.sidecar, proxy_host=host, trust_dir=str(TRUST_MOUNT))
+    sidecar = session.sidecar
+    inside = replace(
+        sidecar,
+        proxy_host=host,
+        trust_dir=str(TRUST_MOUNT),
+        control_url=_at_host(sidecar.control_url, host),
+    )
     return session_environment(replace(session, sidecar=inside))
+
+
+def _at_host(url: str, host: str) -> str:
+    """Write a URL with another host."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    name = f"[{host}]" if ":" in host else host
+    port = "" if parts.port is None else f":{parts.port}"
+    return urlunsplit(parts._replace(netloc=name + port))
 
 
 def _host_on_machine(session: ActiveSession) -> str:

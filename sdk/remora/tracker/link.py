@@ -153,6 +153,7 @@ def _access(control: ControlClient, told: Mapping[str, Any]) -> SidecarAccess:
         bundle_file=str(folder / BUNDLE_FILE),
         trust_dir=str(folder),
         providers=_providers(told),
+        control_url=control.url,
     )
 
 

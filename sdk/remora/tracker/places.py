@@ -5,12 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from remora.errors import ConfigError, Problem, RemoraError
+from remora.local_sidecar.addresses import GATEWAY_VARIABLE
 from remora.local_sidecar.control import ControlClient
 from remora.local_sidecar.finding import current_environment, find_or_start
 from remora.tracker.active import within
 from remora.tracker.trust_files import own_directory
 
-GATEWAY_VARIABLES = ("REMORA_GATEWAY_URL", "AGENTOPT_GATEWAY_URL")
+GATEWAY_VARIABLES = (GATEWAY_VARIABLE, "AGENTOPT_GATEWAY_URL")
 _POD_CONTROL = "127.0.0.1:15080"
 _POD_TIMEOUT_S = 1.0
 _PRESET = "tracker-cached"

@@ -66,6 +66,7 @@ def _fail(what: str, why: str) -> None:
 
 def _run(program: tuple[str, ...], fields: dict[str, str], *, no_summary: bool, cache: bool) -> int:
     from remora.ids import DEFAULT_SESSION_ID
+    from remora.local_sidecar.addresses import GATEWAY_VARIABLE
     from remora.local_sidecar.control import ControlClient
     from remora.local_sidecar.finding import current_environment, find_or_start
     from remora.trust import agent_environment
@@ -86,7 +87,8 @@ def _run(program: tuple[str, ...], fields: dict[str, str], *, no_summary: bool, 
         _report_kept(plan.kept)
         strangers = call_count(control.read_session(DEFAULT_SESSION_ID))
         started = time.monotonic()
-        exit_code = run_program(program, {**environment, **plan.added})
+        gateway = {GATEWAY_VARIABLE: control.url}  # for trackers in the program
+        exit_code = run_program(program, {**gateway, **environment, **plan.added})
         if not no_summary:
             wall_s = time.monotonic() - started
             session = _settled(control, session_id)

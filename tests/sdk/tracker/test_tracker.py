@@ -450,6 +450,30 @@ def test_sessions_that_a_program_leaves_open_end_with_it(provider, stage, until)
         control.close()
 
 
+def test_a_tracker_in_a_child_uses_the_same_sidecar_for_sessions_of_its_own(tracker, tmp_path):
+    program = (
+        "import httpx\nfrom remora import LLMTracker\n"
+        f"ask = lambda: httpx.post({CHAT_URL!r}, json={ASKED!r}).raise_for_status()\n"
+        "with LLMTracker() as inner:\n"
+        "    with inner.track('inner'):\n"
+        "        ask()\n"
+        "    ask()\n"
+        "print([r.data_id for r in inner.records])\n"
+        "inner.close()\n"
+    )
+    with tracker.track("outer"):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+    assert done.stdout.strip() == "['inner']"
+    assert [record.data_id for record in tracker.records] == ["outer"]
+    assert list(tmp_path.glob(".remora*")) == []
+
+
 def test_a_fork_that_ends_leaves_the_tracker_of_its_maker_alone(provider, stage):
     program = (
         "import os, sys\nimport httpx\nfrom remora import LLMTracker, RandomRouter\n"

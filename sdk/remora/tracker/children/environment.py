@@ -12,6 +12,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
+from remora.local_sidecar.addresses import GATEWAY_VARIABLE
 from remora.providers.hosts import normalized_host
 from remora.tracker.active import ActiveSession, ProviderHosts, SidecarAccess
 from remora.trust import agent_environment
@@ -37,7 +38,9 @@ def session_environment(
     added = agent_environment(PurePath(sidecar.trust_dir), session.proxy_url, theirs).added
     ours = {**theirs, **added}
     bypasses = {name: _tracked(ours[name], sidecar) for name in _BYPASSES}
-    return {**ours, **bypasses, _JAVA: _appended(existing.get(_JAVA, ""), ours[_JAVA])}
+    gateway = {GATEWAY_VARIABLE: sidecar.control_url} if sidecar.control_url else {}
+    java = _appended(existing.get(_JAVA, ""), ours[_JAVA])
+    return {**ours, **gateway, **bypasses, _JAVA: java}
 
 
 def inherited_environment(session: ActiveSession, inherited: Mapping[str, str]) -> dict[str, str]:
