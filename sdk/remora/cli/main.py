@@ -12,8 +12,8 @@ from typing import Any, Never
 import click
 
 from remora import __version__
-from remora.cli.extras import missing_packages
 from remora.errors import BadRequest, ConfigError, RemoraError, Unavailable
+from remora.extras import missing_packages
 
 GROUP = "remora.commands"
 

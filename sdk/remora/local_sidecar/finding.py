@@ -7,10 +7,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from remora.errors import ConfigError, Problem
+from remora.extras import missing_packages
 from remora.local_sidecar.addresses import Addresses, read_addresses
 from remora.local_sidecar.control import ControlClient
 
@@ -54,6 +54,20 @@ def find_or_start(
         raise
 
 
+def require_sidecar() -> None:
+    """See that a sidecar could be started.
+
+    Raises:
+        ConfigError: Packages that it needs are not installed.
+    """
+    if missing := missing_packages("sidecar"):
+        what = (
+            f"packages of a local sidecar are not installed ({missing[0]}, {len(missing)} in all): "
+            "pip install 'remora[sidecar]', or name a gateway in REMORA_GATEWAY_URL"
+        )
+        raise ConfigError([Problem("sidecar", what)])
+
+
 def _running(data_dir: Path) -> Addresses | None:
     found = read_addresses(data_dir)
     if found is None:
@@ -63,8 +77,7 @@ def _running(data_dir: Path) -> Addresses | None:
 
 
 def _start(environment: Mapping[str, str], data_dir: Path, preset: str) -> Addresses:
-    if find_spec("remora_sidecar") is None:
-        raise ConfigError([Problem("sidecar", "it is not installed: install remora[sidecar]")])
+    require_sidecar()
     child_environment = {**_free_ports(environment), **environment, "REMORA_MODE": "explicit"}
     child_environment["REMORA_DATA_DIR"] = str(data_dir)
     child_environment.setdefault("REMORA_LINGER_S", LINGER_S)

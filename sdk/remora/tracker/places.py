@@ -7,7 +7,7 @@ from pathlib import Path
 from remora.errors import ConfigError, Problem, RemoraError
 from remora.local_sidecar.addresses import GATEWAY_VARIABLE
 from remora.local_sidecar.control import ControlClient
-from remora.local_sidecar.finding import current_environment, find_or_start
+from remora.local_sidecar.finding import current_environment, find_or_start, require_sidecar
 from remora.tracker.active import within
 from remora.tracker.trust_files import own_directory
 
@@ -37,6 +37,7 @@ def connected_control(cache_dir: Path | None) -> ControlClient:
             return _gateway(name, url)
     if (pods := _of_this_pod()) is not None:
         return pods
+    require_sidecar()
     with _starting, within(None):  # one at a time; and a sidecar is nobody's child to track
         addresses, _ = find_or_start(environment, _data_dir(cache_dir), preset=_PRESET)
     return ControlClient(addresses.control)

@@ -131,4 +131,4 @@ def test_where_no_sidecar_answers_show_is_3(tmp_path):
     settings = {"REMORA_DATA_DIR": str(tmp_path), "REMORA_CONTROL_LISTEN": "127.0.0.1:9"}
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, env=settings)
     assert ended.returncode == 3
-    assert "no sidecar answers on 127.0.0.1:9" in ended.stderr
+    assert "the sidecar at http://127.0.0.1:9 is not reachable" in ended.stderr
