@@ -63,5 +63,6 @@ def test_both_commands_do_all_their_own_set_up(commands, clean_copy):
     assert "gpt-4o-mini" in told
     assert "5 calls" in told
     assert (clean_copy / ".venv" / "bin" / "remora").exists()
-    tested = _run([*test, "PYTEST_ARGS=-q tests/sdk tests/test_house.py"], clean_copy)
+    some = "tests/sdk/client tests/sdk/providers tests/test_house.py"
+    tested = _run([*test, f"PYTEST_ARGS=-q {some}"], clean_copy)
     assert re.search(r"\d+ passed", tested)
