@@ -235,7 +235,7 @@ def test_whoever_gives_up_while_a_port_is_opened_leaves_none_behind():
             await opening
         await asyncio.sleep(0.1)
         assert len(stage.ports) == 0
-        assert open_files() == before
+        assert open_files() <= before
 
     played(play)
 
@@ -279,7 +279,8 @@ def test_ten_thousand_sessions_leave_no_port_task_file_or_memory_behind():
         assert len(stage.ports) == stage.max_ports
         await asyncio.sleep(QUARANTINE_S + LOOK_EVERY_S)
         assert len(stage.ports) == 1
-        assert (open_files(), len(asyncio.all_tasks())) == (files, tasks)
+        assert open_files() <= files  # what other tests left open may be collected meanwhile
+        assert len(asyncio.all_tasks()) == tasks
         found = kept_in_memory() - kept
         assert found <= Counter({Session: MAX_ENDED})  # those that late calls may name
 
