@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard proto/remora_proto/v1/*.proto)
-SOURCES := sdk sidecar aggregator operator tests bench
+SOURCES := sdk sidecar aggregator operator tests bench training
 
 .PHONY: help demo test check format proto crds bench clean
 

@@ -20,7 +20,18 @@ PARTS = {
     "remora_operator": ROOT / "operator/remora_operator",
 }
 ROOMS = {
-    "remora": ["cli", "client", "policy", "providers", "testing"],
+    "remora": [
+        "cli",
+        "client",
+        "feedback",
+        "learning",
+        "local_sidecar",
+        "policy",
+        "providers",
+        "selectors",
+        "testing",
+        "tracker",
+    ],  # fmt: skip
     "remora_sidecar": [
         "cache",
         "commands",
