@@ -171,7 +171,7 @@ def _opening(tracker: LLMTracker, scale: Scale) -> Figure:
         "ms",
         Target(Better.LESS, 2.0, unit=" ms"),
         values={"remora": median(opening_ms)},
-        rounds={"remora": opening_ms},
+        rounds={"remora": [median(opening_ms)]},
         verdict=median(opening_ms),
         verdict_unit=" ms",
         note="p50 of `tracker.track(…).__enter__()`, over the control listener",

@@ -31,7 +31,7 @@ ROOMS = {
         "selectors",
         "testing",
         "tracker",
-    ],  # fmt: skip
+    ],
     "remora_sidecar": [
         "cache",
         "commands",
