@@ -131,7 +131,11 @@ class ControlClient:
             ControlRefused: The sidecar refuses.
             Unavailable: No sidecar answers.
         """
-        return self._asked(method, path, body, headers).json()
+        answer = self._asked(method, path, body, headers)
+        try:
+            return answer.json()
+        except (TypeError, ValueError) as error:
+            raise Unavailable(f"what answers at {self.url} is no sidecar") from error
 
     def read(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """Read the content of an answer as it came; raises as `call` does."""
@@ -226,7 +230,7 @@ class ControlClient:
 def _refused(answer: _Answer) -> ControlRefused:
     try:
         said = answer.json()
-    except ValueError:
+    except (TypeError, ValueError):
         said = {}
     error = said.get("error")
     told = error if isinstance(error, dict) else {"message": error}
