@@ -31,6 +31,7 @@ from remora_sidecar.control.metrics import (
     watch_cache,
     watch_certificate,
     watch_export,
+    watch_journal,
     watch_policy,
     watch_spool,
 )
@@ -267,6 +268,7 @@ async def _build(
     loop = asyncio.get_running_loop()
     journal = Journal(data.path / "journal.db", settings.journal_bytes, loop.call_later)
     stack.push_async_callback(journal.aclose)
+    watch_journal(metrics.registry, journal)
     take_export = export.take if export is not None else None
     recorder = Recorder(
         spool, metrics, loop.call_soon, take_export, journal, journals_all=not settings.in_pod

@@ -1,17 +1,13 @@
 """The table of answers in one SQLite file: a bounded map of bytes, least used out first.
 
-Called by `AnswerFile` from one thread at a time. The connection holds the file alone, so that
-two programs can't share it, and SQLite needs no shared memory beside it. Order of use is a
-counter, not a clock; uses are written down with the next change.
+Called by `AnswerFile` from one thread at a time. Order of use is a counter, not a clock; uses are
+written down with the next change.
 """
 
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-from remora_sidecar.sqlite_file import OtherVersion
+from remora_sidecar.sqlite_file import open_alone, pragma, transaction, used_pages
 
 PAGE_BYTES = 4096
 SMALLEST_LIMIT_BYTES = 64 * PAGE_BYTES
@@ -32,7 +28,6 @@ CREATE INDEX answers_by_expiry ON answers (expires_ns);
 PRAGMA user_version = 1;
 COMMIT;
 """
-_WAL_KEPT_BYTES = 4 * 1024 * 1024
 _AT_ONCE = 32
 """Rows that go in one step."""
 _ROW_PAGES = 6
@@ -64,41 +59,22 @@ class AnswerTable:
             sqlite3.Error: It can't be opened, is broken, or another program has it.
             OSError: Its folder can't be made.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here and not by SQLite: answers are for their owner's eyes only.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self.evicted = self.expired = self.entries = 0
         self._next_use = 1
         self._uses: dict[str, int] = {}
-        self._connection = sqlite3.connect(
-            path, timeout=0.5, autocommit=True, check_same_thread=False
+        self._connection = open_alone(
+            path, _SCHEMA, _VERSION, page_bytes=PAGE_BYTES, gives_back=True
         )
         try:
-            self._prepare()
+            self._count()
             self.resize(limit_bytes)
         except BaseException:
             self._connection.close()
             raise
 
-    def _prepare(self) -> None:
-        run = self._connection.execute
-        run("PRAGMA locking_mode = EXCLUSIVE")
-        run(f"PRAGMA page_size = {PAGE_BYTES}")
-        run("PRAGMA auto_vacuum = INCREMENTAL")
-        (mode,) = run("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise sqlite3.OperationalError("its file system can't hold a write-ahead log")
-        # A commit outlives the process; flush() makes it outlive a loss of power.
-        run("PRAGMA synchronous = NORMAL")
-        run(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-        (version,) = run("PRAGMA user_version").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version == 0 and tables == 0:
-            self._connection.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise OtherVersion(f"its table is of version {version}, this is version {_VERSION}")
+    def _count(self) -> None:
         # Counts over an index: no answer is read.
-        self.entries, self._next_use = run(
+        self.entries, self._next_use = self._connection.execute(
             "SELECT count(*), coalesce(max(used), 0) + 1 FROM answers"
         ).fetchone()
 
@@ -122,7 +98,7 @@ class AnswerTable:
         needed = len(value) // PAGE_BYTES + 1 + _ROW_PAGES
         if needed > self._limit_pages // 4:
             return False
-        with self._transaction():
+        with transaction(self._connection):
             self._write_uses()
             expired = self._delete(_EXPIRE, (now_ns, _AT_ONCE))
             evicted = self._make_room(needed)
@@ -138,20 +114,20 @@ class AnswerTable:
     def remove(self, key: str) -> None:
         """Forget one value."""
         self._uses.pop(key, None)
-        with self._transaction():
+        with transaction(self._connection):
             self.entries -= self._delete(_DELETE, (key,))
 
     def clear(self) -> None:
         """Forget everything and give the disk its room back."""
         self._uses.clear()
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute("DELETE FROM answers")
         self.entries = 0
         self._give_back()
 
     def write_uses(self) -> None:
         """Write down what was used since the last change."""
-        with self._transaction():
+        with transaction(self._connection):
             self._write_uses()
         self._uses.clear()
 
@@ -163,18 +139,18 @@ class AnswerTable:
     def resize(self, limit_bytes: int) -> None:
         """Change the bound of the file; what is over it goes."""
         self._limit_pages = max(limit_bytes, SMALLEST_LIMIT_BYTES) // PAGE_BYTES
-        with self._transaction():
+        with transaction(self._connection):
             evicted = self._make_room(0)
         self.evicted += evicted
         self.entries -= evicted
-        if self._pragma("page_count") > self._limit_pages:
+        if pragma(self._connection, "page_count") > self._limit_pages:
             self._give_back()
         self._connection.execute(f"PRAGMA max_page_count = {self._limit_pages}")
 
     @property
     def used_bytes(self) -> int:
         """Bytes of the file that hold something."""
-        return self._used_pages() * PAGE_BYTES
+        return used_pages(self._connection) * PAGE_BYTES
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
@@ -188,7 +164,7 @@ class AnswerTable:
     def _make_room(self, pages: int) -> int:
         """Remove the least used until so many pages fit; returns how many rows went."""
         evicted = 0
-        while self._used_pages() + pages > self._limit_pages:
+        while used_pages(self._connection) + pages > self._limit_pages:
             gone = self._delete(_EVICT, (1 if evicted < _AT_ONCE else _AT_ONCE,))
             if not gone:
                 break
@@ -202,29 +178,11 @@ class AnswerTable:
         uses = [(use, key) for key, use in self._uses.items()]
         self._connection.executemany(_USE, uses)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
     # Figures.
 
     def _use(self) -> int:
         self._next_use += 1
         return self._next_use
-
-    def _used_pages(self) -> int:
-        return self._pragma("page_count") - self._pragma("freelist_count")
-
-    def _pragma(self, name: str) -> int:
-        (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
-        return int(value)
 
     def _give_back(self) -> None:
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()

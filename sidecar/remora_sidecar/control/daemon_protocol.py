@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from remora.errors import BadRequest, Unavailable
 from remora.record_wire import from_message
 from remora_sidecar.control.admission import Kind, admit
+from remora_sidecar.control.body_problems import problems_in
 from remora_sidecar.control.daemon_records import daemon_record
 from remora_sidecar.control.handling import STATE, guarded
 from remora_sidecar.control.state import ControlState
@@ -105,7 +106,7 @@ async def _open_session(request: web.Request) -> web.Response:
         wanted = DaemonSession.model_validate_json(await request.read() or b"{}")
         router = _router(wanted, state)
     except ValidationError as error:
-        return _problem(400, f"the session can't be opened: {_problems(error)}")
+        return _problem(400, f"the session can't be opened: {problems_in(error)}")
     except BadRequest as error:
         return _problem(error.status, str(error))
     except web.HTTPRequestEntityTooLarge as error:
@@ -163,13 +164,6 @@ async def _ca(request: web.Request) -> web.Response:
 
 def _ca_view(state: ControlState) -> dict[str, str]:
     return {"ca_pem_b64": base64.b64encode(state.ca_pem.encode()).decode()}
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)
-    )
 
 
 # Queries.

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from remora_sidecar.control.admission import Kind, admit
+from remora_sidecar.control.body_problems import problems_in
 from remora_sidecar.control.state import ControlState
 from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.model.refusal import Refusal
@@ -60,8 +61,7 @@ async def asked[M: BaseModel](request: web.Request, model: type[M], what: str) -
     try:
         return model.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return bad_request(f"{what} can't be opened: {problems}")
+        return bad_request(f"{what} can't be opened: {problems_in(error)}")
 
 
 async def hold(request: web.Request, state: ControlState) -> web.StreamResponse:

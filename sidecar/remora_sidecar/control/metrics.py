@@ -61,6 +61,30 @@ class _SpoolCollector(Collector):
             yield CounterMetricFamily(f"remora_spool_{name}", text, value)
 
 
+class JournalFigures(Protocol):
+    """What the journal counts."""
+
+    missed_total: int
+    shed_bodies_total: int
+    shed_records_total: int
+
+
+class _JournalCollector(Collector):
+    def __init__(self, journal: JournalFigures) -> None:
+        self._journal = journal
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the figures as they are now."""
+        journal = self._journal
+        counters = {
+            "missed": ("Calls that trackers can't ask about.", journal.missed_total),
+            "shed_bodies": ("Calls whose bodies were given up.", journal.shed_bodies_total),
+            "shed_records": ("Calls given up whole for newer ones.", journal.shed_records_total),
+        }
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(f"remora_journal_{name}", text, value)
+
+
 class CacheFigures(Protocol):
     """What the cache counts."""
 
@@ -212,6 +236,11 @@ def watch_certificate(registry: CollectorRegistry, certificate: CertificateFigur
 def watch_export(registry: CollectorRegistry, dropped: Mapping[str, int]) -> None:
     """Add what an export over OTLP dropped, by reason, to a registry."""
     registry.register(_ExportCollector(dropped))
+
+
+def watch_journal(registry: CollectorRegistry, journal: JournalFigures) -> None:
+    """Add the journal's figures to a registry."""
+    registry.register(_JournalCollector(journal))
 
 
 def watch_policy(registry: CollectorRegistry, policy: PolicyFigures) -> None:

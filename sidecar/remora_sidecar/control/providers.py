@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from remora.providers import Provider, ProviderRegistry
+from remora_sidecar.control.body_problems import problems_in
 from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.policy import PolicySnapshot
@@ -51,7 +52,7 @@ class Providers:
             asked = AskedProvider.model_validate_json(body)
             provider = provider_to_add(asked.name, asked.base_url, asked.path_patterns)
         except ValidationError as error:
-            return bad_request(f"the provider can't be added: {_problems(error)}")
+            return bad_request(f"the provider can't be added: {problems_in(error)}")
         except ValueError as error:
             return bad_request(f"the provider can't be added: {error}")
         snapshot = self.policy()
@@ -101,13 +102,6 @@ class HostList:
         ]
         version = hashlib.sha256(json.dumps(providers).encode()).hexdigest()[:16]
         return cls(registry, providers, version)
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)
-    )
 
 
 def _view(provider: Provider) -> dict[str, Any]:

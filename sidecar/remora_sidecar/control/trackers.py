@@ -20,7 +20,7 @@ from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.engine.trackers import Tracker
 from remora_sidecar.journal.entry import Numbered
-from remora_sidecar.journal.journal import PAGE_BYTES
+from remora_sidecar.journal.journal import PAGE_BYTES, PAGE_CALLS
 from remora_sidecar.journal.plain_bodies import make_bodies_plain
 from remora_sidecar.journal.selection import JournalSelection
 from remora_sidecar.model.refusal import Refusal
@@ -29,7 +29,6 @@ PROTOBUF = "application/x-protobuf"
 
 _UNKNOWN = Refusal(404, "not_found", "UNKNOWN_TRACKER", "there is no tracker of this id")
 _NO_ROUTER = "a session has a router only within its tracker: give its tracker_id"
-_PAGE_CALLS = 200
 
 
 def add_trackers(app: web.Application) -> None:
@@ -137,7 +136,7 @@ async def _records(request: web.Request) -> web.Response:
     journal, has_bodies = request.app[STATE].journal, request.query.get("bodies") != "0"
     try:
         calls = await journal.page(
-            _selection(request), by="change", above=above, limit=_PAGE_CALLS, has_bodies=has_bodies
+            _selection(request), by="change", above=above, limit=PAGE_CALLS, has_bodies=has_bodies
         )
     except Unavailable as error:
         return _unavailable(error)
@@ -149,7 +148,7 @@ async def _records(request: web.Request) -> web.Response:
 
 
 def _page(calls: list[Numbered], above: int) -> pb.JournalPage:
-    is_full = len(calls) >= _PAGE_CALLS or sum(len(c.written) for c in calls) >= PAGE_BYTES
+    is_full = len(calls) >= PAGE_CALLS or sum(len(c.written) for c in calls) >= PAGE_BYTES
     page = pb.JournalPage(last_change=calls[-1].change if calls else above, more=is_full)
     for call in calls:
         kept = page.calls.add(number=call.number)

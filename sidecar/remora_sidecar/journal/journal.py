@@ -9,14 +9,13 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from remora.errors import Unavailable
-from remora.record_wire import from_message
 from remora.records import CallRecord
 from remora_sidecar.journal.entry import Entry, Numbered, entry_of
 from remora_sidecar.journal.selection import JournalSelection
@@ -25,7 +24,6 @@ from remora_sidecar.sqlite_file import is_broken, move_aside
 
 logger = logging.getLogger(__name__)
 
-LIMIT_BYTES: Final = 256 * 1024 * 1024
 PAGE_CALLS: Final = 200
 """Calls that a query reads at once, at most."""
 PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -46,12 +44,14 @@ class Journal:
 
     Attributes:
         missed_total: Calls that could not be kept.
-        problem: Why; empty if all is well.
+        shed_bodies_total: Calls whose bodies were given up.
+        shed_records_total: Calls that were given up whole for newer ones.
+        problem: Why calls are missed; empty if all is well.
     """
 
     def __init__(self, path: Path, limit_bytes: int, call_later: CallLater) -> None:
         """Name the file; it is opened with the first record or query, in the thread."""
-        self.missed_total = 0
+        self.missed_total = self.shed_bodies_total = self.shed_records_total = 0
         self.problem = ""
         self._path = path
         self._limit_bytes = limit_bytes
@@ -69,11 +69,12 @@ class Journal:
     def take(self, record: CallRecord, tracker_id: str) -> None:
         """Keep a record; never waits and never raises."""
         if self._closed or len(self._due) >= _WAITING_RECORDS:
-            self.missed_total += 1
+            self._count(missed=1)
             return
         size = _body_bytes(record)
         if size and self._due_body_bytes + size > _WAITING_BODY_BYTES:
             record, size = replace(record, request_body=None, response_body=None), 0
+            self._count(shed_bodies=1)
         with self._lock:
             self._due.append((record, tracker_id))
             self._due_body_bytes += size
@@ -88,32 +89,6 @@ class Journal:
 
     # What queries call.
 
-    async def pages(
-        self,
-        selection: JournalSelection,
-        *,
-        by: str = "number",
-        above: int = 0,
-        has_bodies: bool = True,
-    ) -> AsyncIterator[list[Numbered]]:
-        """Give the calls of a selection, some at a time.
-
-        Args:
-            selection: Which.
-            by: What orders them: ``number`` as calls ended, ``change`` as they were last written.
-            above: Only those after this number or change.
-            has_bodies: Whether their bodies come with them.
-
-        Raises:
-            Unavailable: The file can't be used.
-        """
-        while True:
-            page = await self.page(selection, by=by, above=above, has_bodies=has_bodies)
-            if not page:
-                return
-            yield page
-            above = page[-1].number if by == "number" else page[-1].change
-
     async def page(
         self,
         selection: JournalSelection,
@@ -123,9 +98,16 @@ class Journal:
         limit: int = PAGE_CALLS,
         has_bodies: bool = True,
     ) -> list[Numbered]:
-        """Give the next calls of a selection, as `pages` does; none after the last.
+        """Give the next calls of a selection; none after the last.
 
         A page ends with `limit` calls, or with the one that makes it `PAGE_BYTES`.
+
+        Args:
+            selection: Which.
+            by: What orders them: ``number`` as calls ended, ``change`` as they were last written.
+            above: Only those after this number or change.
+            limit: At most so many.
+            has_bodies: Whether their bodies come with them.
 
         Raises:
             Unavailable: The file can't be used.
@@ -140,14 +122,6 @@ class Journal:
                 max_bytes=PAGE_BYTES,
             )
         )
-
-    async def read(self, selection: JournalSelection) -> Sequence[CallRecord]:
-        """Give all calls of a selection at once, in the order in which they ended.
-
-        Raises:
-            Unavailable: The file can't be used.
-        """
-        return [from_message(call.message) async for page in self.pages(selection) for call in page]
 
     async def usage(self, selection: JournalSelection) -> dict[str, tuple[int, int]]:
         """Sum input and output tokens by model.
@@ -187,6 +161,12 @@ class Journal:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._worker, lambda: self._answered(work))
 
+    def _count(self, *, missed: int = 0, shed_bodies: int = 0, shed_records: int = 0) -> None:
+        with self._lock:  # by the loop and by the thread
+            self.missed_total += missed
+            self.shed_bodies_total += shed_bodies
+            self.shed_records_total += shed_records
+
     # In the thread.
 
     def _answered[T](self, work: Callable[[JournalTable], T]) -> T:
@@ -204,11 +184,13 @@ class Journal:
         if not entries:
             return
         try:
-            self._opened().write(entries)
-            self.problem = ""
+            given_up = self._opened().write(entries)
         except (sqlite3.Error, OSError) as error:
-            self.missed_total += len(entries)
+            self._count(missed=len(entries))
             self._failed(error)
+            return
+        self._count(shed_bodies=given_up.bodies_of, shed_records=given_up.calls)
+        self.problem = ""
 
     def _entries(self, due: Sequence[tuple[CallRecord, str]]) -> list[Entry]:
         entries = []
@@ -216,7 +198,7 @@ class Journal:
             try:
                 entries.append(entry_of(record, tracker_id))
             except (TypeError, ValueError):
-                self.missed_total += 1
+                self._count(missed=1)
         return entries
 
     def _opened(self) -> JournalTable:

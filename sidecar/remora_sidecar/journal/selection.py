@@ -12,7 +12,6 @@ class JournalSelection:
     Attributes:
         tracker_id: Calls of this tracker's sessions.
         sessions_only: Leave out calls of no session.
-        after: Only what came, or was revised, after this change.
     """
 
     data_id: str | None = None
@@ -21,12 +20,11 @@ class JournalSelection:
     session_id: str | None = None
     tracker_id: str | None = None
     sessions_only: bool = False
-    after: int | None = None
 
-    def condition(self) -> tuple[str, dict[str, str | int]]:
+    def condition(self) -> tuple[str, dict[str, str]]:
         """Write it in SQL, with its named values."""
         parts: list[str] = []
-        values: dict[str, str | int] = {}
+        values: dict[str, str] = {}
         for name in ("data_id", "combo_id", "agent_id", "session_id", "tracker_id"):
             if (wanted := getattr(self, name)) is not None:
                 parts.append(f"{name} = :{name}")
@@ -34,7 +32,4 @@ class JournalSelection:
         if self.sessions_only:
             parts.append("session_id <> :no_session")
             values["no_session"] = DEFAULT_SESSION_ID
-        if self.after is not None:
-            parts.append("change > :after")
-            values["after"] = self.after
         return " AND ".join(parts) or "TRUE", values

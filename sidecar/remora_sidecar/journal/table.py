@@ -1,17 +1,16 @@
 """The journal's table in one SQLite file: numbered calls, bounded, bodies of the oldest out first.
 
-Called from one thread at a time. The connection holds the file alone.
+Called by `Journal` from one thread at a time.
 """
 
-import os
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from remora_sidecar.journal.entry import Entry, Numbered
 from remora_sidecar.journal.selection import JournalSelection
-from remora_sidecar.sqlite_file import OtherVersion
+from remora_sidecar.sqlite_file import open_alone, transaction, used_pages
 
 PAGE_BYTES = 4096
 SMALLEST_LIMIT_BYTES = 256 * PAGE_BYTES
@@ -55,16 +54,23 @@ _SHED = "UPDATE calls SET bodies = x'' WHERE number > ? AND number <= ?"
 _DROP = "DELETE FROM calls WHERE number IN (SELECT number FROM calls ORDER BY number LIMIT ?)"
 _AT_ONCE = 64
 """Rows that are shed or dropped in one step."""
-_WAL_KEPT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class GivenUp:
+    """What was given up for the bound.
+
+    Attributes:
+        bodies_of: Calls that lost their bodies.
+        calls: Calls that went whole.
+    """
+
+    bodies_of: int = 0
+    calls: int = 0
 
 
 class JournalTable:
-    """One open file; every method may raise `sqlite3.Error`, and changes nothing then.
-
-    Attributes:
-        shed: Calls whose bodies were given up for the bound.
-        dropped: Calls that were given up whole.
-    """
+    """One open file; every method may raise `sqlite3.Error`, and changes nothing then."""
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
         """Open or make the file.
@@ -73,49 +79,30 @@ class JournalTable:
             sqlite3.Error: It can't be opened, is broken, or another program has it.
             OSError: Its folder can't be made.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here and not by SQLite: what agents said is for their owner's eyes only.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self.shed = self.dropped = 0
         self._shed_up_to = 0
         self._limit_pages = max(limit_bytes, SMALLEST_LIMIT_BYTES) // PAGE_BYTES
-        self._change = 0
-        self._connection = sqlite3.connect(
-            path, timeout=0.5, autocommit=True, check_same_thread=False
-        )
+        self._connection = open_alone(path, _SCHEMA, _VERSION, page_bytes=PAGE_BYTES)
         try:
-            self._prepare()
+            query = "SELECT coalesce(max(change), 0) FROM calls"
+            (self._change,) = self._connection.execute(query).fetchone()
         except BaseException:
             self._connection.close()
             raise
 
-    def _prepare(self) -> None:
-        run = self._connection.execute
-        run("PRAGMA locking_mode = EXCLUSIVE")
-        run(f"PRAGMA page_size = {PAGE_BYTES}")
-        (mode,) = run("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise sqlite3.OperationalError("its file system can't hold a write-ahead log")
-        run("PRAGMA synchronous = NORMAL")  # a commit outlives the process, and that is enough
-        run(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-        (version,) = run("PRAGMA user_version").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version == 0 and tables == 0:
-            self._connection.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise OtherVersion(f"its table is of version {version}, this is version {_VERSION}")
-        (self._change,) = run("SELECT coalesce(max(change), 0) FROM calls").fetchone()
+    def write(self, entries: Sequence[Entry]) -> GivenUp:
+        """Add calls in this order; one that is known already is replaced and keeps its number.
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Add calls in this order; one that is known already is replaced and keeps its number."""
+        Returns:
+            What had to go for them.
+        """
         first = self._change + 1
         rows = [(first + place, *entry) for place, entry in enumerate(entries)]
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.executemany(_INSERT, rows)
-            shed, dropped = self._make_room()
+            given_up, shed_up_to = self._make_room()
         self._change += len(rows)
-        self.shed += shed
-        self.dropped += dropped
+        self._shed_up_to = shed_up_to
+        return given_up
 
     def page(
         self,
@@ -173,7 +160,7 @@ class JournalTable:
     def forget(self, selection: JournalSelection) -> int:
         """Remove calls; returns how many."""
         condition, values = selection.condition()
-        with self._transaction():
+        with transaction(self._connection):
             query = f"DELETE FROM calls WHERE {condition}"  # noqa: S608 - values are bound
             return int(self._connection.execute(query, values).rowcount)
 
@@ -183,52 +170,29 @@ class JournalTable:
         return int(count)
 
     @property
-    def last_change(self) -> int:
-        """Number of the last change."""
-        return self._change
-
-    @property
     def used_bytes(self) -> int:
         """Bytes of the file that hold something."""
-        return self._used_pages() * PAGE_BYTES
+        return used_pages(self._connection) * PAGE_BYTES
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it."""
         self._connection.close()
 
-    def _make_room(self) -> tuple[int, int]:
-        """Give up bodies of the oldest calls, and once there are none the oldest calls."""
-        shed = dropped = 0
-        while self._used_pages() > self._limit_pages:
-            if gone := self._shed_some():
-                shed += gone
-            elif gone := self._connection.execute(_DROP, (_AT_ONCE,)).rowcount:
-                dropped += gone
+    def _make_room(self) -> tuple[GivenUp, int]:
+        """Give up bodies of the oldest calls, and once there are none the oldest calls.
+
+        Returns:
+            What went, and up to which call none has bodies any more.
+        """
+        given_up, shed_up_to = GivenUp(), self._shed_up_to
+        run = self._connection.execute
+        while used_pages(self._connection) > self._limit_pages:
+            (last,) = run(_WITH_BODIES, (shed_up_to, _AT_ONCE)).fetchone()
+            if last is not None:
+                given_up.bodies_of += run(_SHED, (shed_up_to, last)).rowcount
+                shed_up_to = last
+            elif gone := run(_DROP, (_AT_ONCE,)).rowcount:
+                given_up.calls += gone
             else:
                 break
-        return shed, dropped
-
-    def _shed_some(self) -> int:
-        """Give up the oldest bodies; calls that have none any more are not looked at again."""
-        run, first = self._connection.execute, self._shed_up_to
-        (last,) = run(_WITH_BODIES, (first, _AT_ONCE)).fetchone()
-        if last is None:
-            return 0
-        self._shed_up_to = last
-        return int(run(_SHED, (first, last)).rowcount)
-
-    def _used_pages(self) -> int:
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return int(pages - free)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        return given_up, shed_up_to

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from remora.record_wire import from_message
 from remora.records import CallRecord
 from remora.testing.double_answer import json_answer
 from remora_sidecar.engine.named_routers import NamedRouters, load_policy_modules
@@ -115,8 +116,8 @@ class Published:
         """Give the only record as the sidecar has it."""
         from remora_sidecar.journal.selection import JournalSelection
 
-        (record,) = await self.sidecar.journal.read(JournalSelection(**filters))
-        return record
+        (call,) = await self.sidecar.journal.page(JournalSelection(**filters))
+        return from_message(call.message)
 
 
 @pytest.fixture
