@@ -12,6 +12,7 @@ from remora_sidecar.control.metrics import (
     watch_cache,
     watch_certificate,
     watch_export,
+    watch_journal,
     watch_policy,
     watch_spool,
 )
@@ -26,6 +27,12 @@ class Spool:
 
     depth = unwritten_total = lost_total = 1
     refused_total = shed_bodies_total = shed_records_total = 1
+
+
+class Journal:
+    """Figures of a journal."""
+
+    missed_total = shed_bodies_total = shed_records_total = 1
 
 
 class Policy:
@@ -46,6 +53,7 @@ def _families():
     """Every family, each with a sample, so that its labels show."""
     metrics = EngineMetrics()
     watch_spool(metrics.registry, Spool())
+    watch_journal(metrics.registry, Journal())
     watch_cache(metrics.registry, CacheLevels(MemoryFront()))
     watch_policy(metrics.registry, Policy())
     watch_certificate(metrics.registry, Certificate())
