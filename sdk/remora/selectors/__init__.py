@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from remora.selectors.algorithm import Grid, Selector
 from remora.selectors.contract import SelectorTracker, TrackedCall
+from remora.selectors.findings import DatapointResult, ModelResult
 from remora.selectors.model_selector import (
     ArmEliminationModelSelector,
     BruteForceModelSelector,
@@ -21,7 +22,7 @@ from remora.selectors.model_selector import (
 )
 from remora.selectors.observations import Cells, Observations
 from remora.selectors.replay import Replayed, ScoreTable, replay
-from remora.selectors.results import DatapointResult, ModelResult, SelectionResults
+from remora.selectors.results import SelectionResults
 from remora.selectors.run_file import RunFileError
 
 __all__ = [

@@ -4,9 +4,11 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from remora.selectors.results import ConfigFormat, ModelResult, SelectionResults
+from remora.selectors.findings import Findings, ModelResult
+
+ConfigFormat = Literal["litellm", "llmpolicy"]
 
 _PROVIDERS = (
     (re.compile(r"(gpt-|chatgpt-|o\d)"), "openai"),
@@ -25,7 +27,7 @@ _POLICY_OPTIONS = {"name": "selected", "match_by": "agent_id"}
 
 
 def config_text(
-    results: SelectionResults,
+    results: Findings,
     format: ConfigFormat,  # noqa: A002 - the name that users know
     api_key_env_vars: Mapping[str, str],
     options: Mapping[str, str],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remora.selectors.results import ModelResult, SelectionResults
+from remora.selectors.findings import Findings, ModelResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def pareto_front(results: Sequence[ModelResult], figure: Figure) -> list[ModelRe
     return front
 
 
-def plot_pareto(results: SelectionResults, path: Path) -> None:
+def plot_pareto(results: Findings, path: Path) -> None:
     """Draw two panels; combinations of unknown price are counted in the second's title."""
     try:
         from matplotlib.figure import Figure as Picture

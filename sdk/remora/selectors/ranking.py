@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from remora.selectors.results import ModelResult
+from remora.selectors.findings import ModelResult
 
 _TOLERANCE = 1e-9
 _ENOUGH = 0.5

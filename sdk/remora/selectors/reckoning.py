@@ -11,8 +11,8 @@ from remora.selectors.algorithm import Combinations
 from remora.selectors.book import Book
 from remora.selectors.combination import Combination
 from remora.selectors.evaluation import Evaluation
+from remora.selectors.findings import DatapointResult, ModelResult
 from remora.selectors.ranking import best_of
-from remora.selectors.results import DatapointResult, ModelResult
 
 
 def results_of(

@@ -7,20 +7,20 @@ from rich.table import Table
 from rich.text import Text
 
 from remora.cli.figures import clipped, money, plural, seconds, tokens, visible
+from remora.selectors.findings import Findings, ModelResult
 from remora.selectors.ranking import ranked
-from remora.selectors.results import ModelResult, SelectionResults
 
 _ERROR_CHARACTERS = 200
 _ERRORS_SHOWN = 5
 _PLAIN_COLUMNS = 200
 
 
-def print_summary(results: SelectionResults) -> None:
+def print_summary(results: Findings) -> None:
     """Print to standard output, as wide as the terminal is."""
     _print(results, Console())
 
 
-def summary_text(results: SelectionResults) -> str:
+def summary_text(results: Findings) -> str:
     """Give what is printed as text."""
     console = Console(width=_PLAIN_COLUMNS, no_color=True)
     with console.capture() as captured:
@@ -28,13 +28,13 @@ def summary_text(results: SelectionResults) -> str:
     return captured.get()
 
 
-def _print(results: SelectionResults, console: Console) -> None:
+def _print(results: Findings, console: Console) -> None:
     console.print(_table(results))
     for line in _notes(results):
         console.print(Text(line))
 
 
-def _table(results: SelectionResults) -> Table:
+def _table(results: Findings) -> Table:
     weighed = any(result.combined_objective is not None for result in results)
     table = Table("", "combination", box=None, header_style="bold", pad_edge=False)
     for heading in (*(["objective"] if weighed else []), "accuracy", "95 % interval", "n"):
@@ -67,7 +67,7 @@ def _figures(result: ModelResult) -> Iterator[str]:
     yield "unknown" if result.price is None else money(result.price)
 
 
-def _notes(results: SelectionResults) -> Iterator[str]:
+def _notes(results: Findings) -> Iterator[str]:
     best = results.get_best()
     yield (
         "no combination is best: none was evaluated with success"
@@ -87,7 +87,7 @@ def _notes(results: SelectionResults) -> Iterator[str]:
     yield from _failures(results)
 
 
-def _failures(results: SelectionResults) -> Iterator[str]:
+def _failures(results: Findings) -> Iterator[str]:
     """Say the first failure of each combination, of the first few."""
     failed = [result for result in ranked(results.results) if result.failures]
     for result in failed[:_ERRORS_SHOWN]:
