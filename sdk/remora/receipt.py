@@ -15,6 +15,9 @@ class CandidateReceipt(NamedTuple):
         est_cost_usd: What the call was likely to cost there: by its estimate, if a router or a
             budget made one, else by the tokens that it then used. None if unknown.
         filtered_out_by: One word for why it could not be taken; empty if it could.
+        parameters: What is set in the request besides the model, as a JSON object; empty: nothing.
+        propensity: How likely it was, where the choice was left to chance.
+        note: One word for why it was not likelier; empty if it was in the race.
     """
 
     provider: str
@@ -22,6 +25,9 @@ class CandidateReceipt(NamedTuple):
     score: float | None = None
     est_cost_usd: Decimal | None = None
     filtered_out_by: str = ""
+    parameters: str = ""
+    propensity: float | None = None
+    note: str = ""
 
 
 class BudgetReceipt(NamedTuple):
@@ -55,6 +61,9 @@ class Receipt(NamedTuple):
         fallback: What was to be tried after the chosen one, as ``provider/model``.
         credential: Whose key was sent: ``policy``, ``agent`` or ``none``.
         refused_by: The code of the refusal, if Remora refused the call.
+        risk: Of learned routing: ``low``, ``medium`` or ``high``.
+        reason: Of learned routing: ``exploitation``, ``thompson`` or ``exploration``.
+        scores: The digest of the scores that learned routing went by; empty: it knew none.
     """
 
     policy: str
@@ -67,3 +76,6 @@ class Receipt(NamedTuple):
     budgets: tuple[BudgetReceipt, ...] = ()
     credential: str = "agent"
     refused_by: str = ""
+    risk: str = ""
+    reason: str = ""
+    scores: str = ""

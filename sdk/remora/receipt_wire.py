@@ -20,6 +20,12 @@ def fill_receipt(message: pb.Receipt, receipt: Receipt) -> None:
         message.propensity = receipt.propensity
     if receipt.refused_by:
         message.refused_by = receipt.refused_by
+    if receipt.risk:
+        message.risk = receipt.risk
+    if receipt.reason:
+        message.reason = receipt.reason
+    if receipt.scores:
+        message.scores = receipt.scores
     if receipt.fallback:
         message.fallback.extend(receipt.fallback)
     for candidate in receipt.candidates:
@@ -35,6 +41,12 @@ def _fill_candidate(message: pb.CandidateReceipt, candidate: CandidateReceipt) -
     message.est_cost_usd = _text(candidate.est_cost_usd)
     if candidate.score is not None:
         message.score = candidate.score
+    if candidate.parameters:
+        message.parameters = candidate.parameters
+    if candidate.propensity is not None:
+        message.propensity = candidate.propensity
+    if candidate.note:
+        message.note = candidate.note
 
 
 def _fill_budget(message: pb.BudgetReceipt, budget: BudgetReceipt) -> None:
@@ -64,6 +76,9 @@ def receipt_of(message: pb.Receipt) -> Receipt:
         budgets=tuple(_budget_of(budget) for budget in message.budgets),
         credential=message.credential,
         refused_by=message.refused_by,
+        risk=message.risk,
+        reason=message.reason,
+        scores=message.scores,
     )
 
 
@@ -74,6 +89,9 @@ def _candidate_of(message: pb.CandidateReceipt) -> CandidateReceipt:
         score=message.score if message.HasField("score") else None,
         est_cost_usd=_decimal(message.est_cost_usd),
         filtered_out_by=message.filtered_out_by,
+        parameters=message.parameters,
+        propensity=message.propensity if message.HasField("propensity") else None,
+        note=message.note,
     )
 
 

@@ -17,6 +17,7 @@ from remora.records import (
     Cost,
     EndReason,
     Origin,
+    Outcome,
     StoredRecord,
     Usage,
 )
@@ -30,7 +31,7 @@ _PLAIN = tuple(
     not in {
         "started_unix_ns", "attribution", "origin", "end_reason", "error", "tool_names", "usage",
         "cache", "cost", "attempts", "notes", "request_body", "response_body", "ttft_s",
-        "overhead_s", "receipt",
+        "overhead_s", "receipt", "outcome",
     }
 )  # fmt: skip
 _USAGE_FIGURES = tuple(f.name for f in fields(Usage) if f.name != "estimated")
@@ -52,6 +53,8 @@ def _fill_attribution(message: pb.Attribution, attribution: Attribution) -> None
         message.task_id = attribution.task_id
     if attribution.parent_span_id:
         message.parent_span_id = attribution.parent_span_id
+    if attribution.goal:
+        message.goal = attribution.goal
 
 
 def _fill_origin(message: pb.Origin, origin: Origin) -> None:
@@ -112,6 +115,16 @@ def _fill_attempt(message: pb.Attempt, attempt: Attempt) -> None:
         _fill_usage(message.usage, attempt.usage)
     if attempt.cost is not None:
         _fill_cost(message.cost, attempt.cost)
+    if attempt.parameters:
+        message.parameters = attempt.parameters
+
+
+def _fill_outcome(message: pb.Outcome, outcome: Outcome) -> None:
+    message.kind = outcome.kind
+    message.strength = outcome.strength
+    message.confidence = outcome.confidence
+    message.failure_category = outcome.failure_category
+    message.failed_checks.extend(outcome.failed_checks)
 
 
 def _fill_body(message: pb.Body, body: Body) -> None:
@@ -157,6 +170,8 @@ def _fill_optional(message: pb.CallRecord, record: CallRecord) -> None:
         _fill_error(message.error, record.error)
     if record.cache is not None:
         _fill_verdict(message.cache, record.cache)
+    if record.outcome is not None:
+        _fill_outcome(message.outcome, record.outcome)
 
 
 def _fill_repeated(
@@ -267,6 +282,7 @@ def _attempt(message: pb.Attempt) -> Attempt:
         failure=message.failure,
         usage=_usage(message.usage) if message.HasField("usage") else None,
         cost=_cost(message.cost) if message.HasField("cost") else None,
+        parameters=message.parameters,
     )
 
 
@@ -288,6 +304,16 @@ def _verdict(message: pb.CacheVerdict) -> CacheVerdict:
         age_s=message.age_s if message.HasField("age_s") else None,
         original_latency_s=latency if message.HasField("original_latency_s") else None,
         saved_usd=usd_of(message.saved_usd) if message.saved_usd else None,
+    )
+
+
+def _outcome(message: pb.Outcome) -> Outcome:
+    return Outcome(
+        kind=message.kind,
+        strength=message.strength,
+        confidence=message.confidence,
+        failure_category=message.failure_category,
+        failed_checks=tuple(message.failed_checks),
     )
 
 
@@ -332,6 +358,7 @@ def from_message(message: pb.CallRecord) -> CallRecord:
         overhead_s=message.overhead_s if message.HasField("overhead_s") else None,
         attempts=tuple(_attempt(attempt) for attempt in message.attempts),
         receipt=receipt_of(message.receipt) if message.HasField("receipt") else None,
+        outcome=_outcome(message.outcome) if message.HasField("outcome") else None,
         notes=tuple(message.notes),
         request_body=_body(message.request_body) if message.HasField("request_body") else None,
         response_body=_body(message.response_body) if message.HasField("response_body") else None,

@@ -116,6 +116,8 @@ class Attempt:
     Attributes:
         failure: Why it failed, in one word, where that decided what was done next.
         usage: What a failed try stated, which the call's own usage does not include.
+        parameters: What policy set in the request besides the model, as a JSON object; empty:
+            nothing.
     """
 
     provider: str
@@ -127,6 +129,7 @@ class Attempt:
     failure: str = ""
     usage: Usage | None = None
     cost: Cost | None = None
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Body:
 @quickly_made
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Which session, task and trace a call belongs to; empty where not said."""
+    """Which session, task and trace a call belongs to, and what it is for; empty where not said."""
 
     session_id: str = ""
     data_id: str = ""
@@ -151,6 +154,7 @@ class Attribution:
     task_id: str = ""
     trace_id: str = ""
     parent_span_id: str = ""
+    goal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,25 @@ class Origin:
     mode: str = ""
     original_destination: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What can be told of an answer without asking anybody.
+
+    Attributes:
+        kind: ``check_passed``, ``check_failed`` or ``provider_error``.
+        strength: How good the answer was, from 0 to 1.
+        confidence: How sure that is, from 0 to 1.
+        failure_category: Why it was no good, one of `remora.outcomes.CATEGORIES`; empty if it was.
+        failed_checks: Names of the checks that it failed.
+    """
+
+    kind: str
+    strength: float
+    confidence: float
+    failure_category: str = ""
+    failed_checks: tuple[str, ...] = ()
 
 
 @quickly_made
@@ -184,6 +207,7 @@ class CallRecord:
         cache: What the cache made of the call; None where policy has no cache.
         opaque: Relayed without being read.
         receipt: What policy made of the call; None where nobody asked it.
+        outcome: None where the call has no goal, or nothing can be told of its answer.
         notes: What a reader should know and no other field says.
     """
 
@@ -219,6 +243,7 @@ class CallRecord:
     opaque: bool = False
     attempts: tuple[Attempt, ...] = ()
     receipt: Receipt | None = None
+    outcome: Outcome | None = None
     notes: tuple[str, ...] = ()
     capture: str = "metadata"
     request_body: Body | None = None

@@ -1,1 +1,1 @@
-"""The room of signals and learned scores; empty until the SignalService is built."""
+"""Signals and what is learned from them: values and decisions; the store keeps them."""

@@ -373,6 +373,7 @@ class Attempt(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     model: _builtins.str
     status_code: _builtins.int
@@ -381,6 +382,8 @@ class Attempt(_message.Message):
     """The try went over a connection that had served another call before."""
     failure: _builtins.str
     """Why it failed, in one word, where that decided what was done next; such as "rate_limited"."""
+    parameters: _builtins.str
+    """What policy set in the request besides the model: a JSON object; empty: nothing."""
     @_builtins.property
     def error(self) -> Global___CallError: ...
     @_builtins.property
@@ -401,10 +404,11 @@ class Attempt(_message.Message):
         failure: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         cost: Global___Cost | None = ...,
+        parameters: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "error", b"error", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration_s", b"duration_s", "error", b"error", "failure", b"failure", "model", b"model", "provider", b"provider", "reused_connection", b"reused_connection", "status_code", b"status_code", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "duration_s", b"duration_s", "error", b"error", "failure", b"failure", "model", b"model", "parameters", b"parameters", "provider", b"provider", "reused_connection", b"reused_connection", "status_code", b"status_code", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,6 +425,9 @@ class CandidateReceipt(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     EST_COST_USD_FIELD_NUMBER: _builtins.int
     FILTERED_OUT_BY_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     model: _builtins.str
     score: _builtins.float
@@ -428,6 +435,12 @@ class CandidateReceipt(_message.Message):
     """Decimal string; empty where it is unknown or was not asked for."""
     filtered_out_by: _builtins.str
     """One word for why it could not be taken; empty if it could."""
+    parameters: _builtins.str
+    """What policy would set in the request besides the model: a JSON object; empty: nothing."""
+    propensity: _builtins.float
+    """How likely it was, where the choice was left to chance."""
+    note: _builtins.str
+    """One word for why it was not likelier; empty if it was in the race."""
     def __init__(
         self,
         *,
@@ -436,13 +449,21 @@ class CandidateReceipt(_message.Message):
         score: _builtins.float | None = ...,
         est_cost_usd: _builtins.str = ...,
         filtered_out_by: _builtins.str = ...,
+        parameters: _builtins.str = ...,
+        propensity: _builtins.float | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "_score", b"_score", "propensity", b"propensity", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "est_cost_usd", b"est_cost_usd", "filtered_out_by", b"filtered_out_by", "model", b"model", "provider", b"provider", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "_score", b"_score", "est_cost_usd", b"est_cost_usd", "filtered_out_by", b"filtered_out_by", "model", b"model", "note", b"note", "parameters", b"parameters", "propensity", b"propensity", "provider", b"provider", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__propensity: _TypeAlias = _typing.Literal["propensity"]  # noqa: Y015
+    _WhichOneofArgType__propensity: _TypeAlias = _typing.Literal["_propensity", b"_propensity"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__propensity) -> _WhichOneofReturnType__propensity | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___CandidateReceipt: _TypeAlias = CandidateReceipt  # noqa: Y015
@@ -517,6 +538,9 @@ class Receipt(_message.Message):
     BUDGETS_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     REFUSED_BY_FIELD_NUMBER: _builtins.int
+    RISK_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     policy_version: _builtins.str
     """SHA-256 of the effective policy, in hex."""
@@ -529,6 +553,12 @@ class Receipt(_message.Message):
     """Whose key was sent: "policy", "agent" or "none"."""
     refused_by: _builtins.str
     """The code of Remora's own refusal."""
+    risk: _builtins.str
+    """Of learned routing: "low", "medium" or "high"."""
+    reason: _builtins.str
+    """Of learned routing: "exploitation", "thompson" or "exploration"."""
+    scores: _builtins.str
+    """The digest of the scores that learned routing went by; empty: it knew none."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CandidateReceipt]: ...
     @_builtins.property
@@ -550,10 +580,13 @@ class Receipt(_message.Message):
         budgets: _abc.Iterable[Global___BudgetReceipt] | None = ...,
         credential: _builtins.str = ...,
         refused_by: _builtins.str = ...,
+        risk: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        scores: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "propensity", b"propensity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "budgets", b"budgets", "candidates", b"candidates", "credential", b"credential", "fallback", b"fallback", "policy", b"policy", "policy_version", b"policy_version", "propensity", b"propensity", "refused_by", b"refused_by", "router", b"router", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_propensity", b"_propensity", "budgets", b"budgets", "candidates", b"candidates", "credential", b"credential", "fallback", b"fallback", "policy", b"policy", "policy_version", b"policy_version", "propensity", b"propensity", "reason", b"reason", "refused_by", b"refused_by", "risk", b"risk", "router", b"router", "rule", b"rule", "scores", b"scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__propensity: _TypeAlias = _typing.Literal["propensity"]  # noqa: Y015
     _WhichOneofArgType__propensity: _TypeAlias = _typing.Literal["_propensity", b"_propensity"]  # noqa: Y015
@@ -605,6 +638,7 @@ class Attribution(_message.Message):
     TASK_ID_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     PARENT_SPAN_ID_FIELD_NUMBER: _builtins.int
+    GOAL_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     data_id: _builtins.str
     combo_id: _builtins.str
@@ -612,6 +646,8 @@ class Attribution(_message.Message):
     task_id: _builtins.str
     trace_id: _builtins.str
     parent_span_id: _builtins.str
+    goal: _builtins.str
+    """What the call is for; scores are kept by it."""
     def __init__(
         self,
         *,
@@ -622,10 +658,11 @@ class Attribution(_message.Message):
         task_id: _builtins.str = ...,
         trace_id: _builtins.str = ...,
         parent_span_id: _builtins.str = ...,
+        goal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "combo_id", b"combo_id", "data_id", b"data_id", "parent_span_id", b"parent_span_id", "session_id", b"session_id", "task_id", b"task_id", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "combo_id", b"combo_id", "data_id", b"data_id", "goal", b"goal", "parent_span_id", b"parent_span_id", "session_id", b"session_id", "task_id", b"task_id", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -741,6 +778,45 @@ class CacheVerdict(_message.Message):
 Global___CacheVerdict: _TypeAlias = CacheVerdict  # noqa: Y015
 
 @_typing.final
+class Outcome(_message.Message):
+    """What can be told of an answer without asking anybody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    FAILURE_CATEGORY_FIELD_NUMBER: _builtins.int
+    FAILED_CHECKS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"check_passed", "check_failed" or "provider_error"."""
+    strength: _builtins.float
+    """How good the answer was, from 0 to 1, and how sure that is."""
+    confidence: _builtins.float
+    failure_category: _builtins.str
+    """Why it was no good: one of the categories of failure; empty if it was."""
+    @_builtins.property
+    def failed_checks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The checks that it failed, by name."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        strength: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        failure_category: _builtins.str = ...,
+        failed_checks: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "failed_checks", b"failed_checks", "failure_category", b"failure_category", "kind", b"kind", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
+@_typing.final
 class CallRecord(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -781,6 +857,7 @@ class CallRecord(_message.Message):
     RESPONSE_BODY_FIELD_NUMBER: _builtins.int
     CACHE_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """UUIDv7 as 32 hex digits."""
     revision: _builtins.int
@@ -847,6 +924,10 @@ class CallRecord(_message.Message):
     def receipt(self) -> Global___Receipt:
         """What policy made of the call."""
 
+    @_builtins.property
+    def outcome(self) -> Global___Outcome:
+        """Absent where the call has no goal, or nothing can be told."""
+
     def __init__(
         self,
         *,
@@ -887,10 +968,11 @@ class CallRecord(_message.Message):
         response_body: Global___Body | None = ...,
         cache: Global___CacheVerdict | None = ...,
         receipt: Global___Receipt | None = ...,
+        outcome: Global___Outcome | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cache", b"cache", "cost", b"cost", "error", b"error", "origin", b"origin", "overhead_s", b"overhead_s", "receipt", b"receipt", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attribution", b"attribution", "cache", b"cache", "cost", b"cost", "error", b"error", "origin", b"origin", "outcome", b"outcome", "overhead_s", b"overhead_s", "receipt", b"receipt", "request_body", b"request_body", "response_body", b"response_body", "ttft_s", b"ttft_s", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cache", b"cache", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "receipt", b"receipt", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s", "_ttft_s", b"_ttft_s", "attempts", b"attempts", "attribution", b"attribution", "cache", b"cache", "cached", b"cached", "call_id", b"call_id", "capture", b"capture", "cost", b"cost", "dialect", b"dialect", "end_reason", b"end_reason", "error", b"error", "finish_reason", b"finish_reason", "latency_s", b"latency_s", "method", b"method", "notes", b"notes", "opaque", b"opaque", "operation", b"operation", "origin", b"origin", "outcome", b"outcome", "overhead_s", b"overhead_s", "provider", b"provider", "provider_request_id", b"provider_request_id", "receipt", b"receipt", "request_body", b"request_body", "request_bytes", b"request_bytes", "requested_model", b"requested_model", "response_body", b"response_body", "response_bytes", b"response_bytes", "response_id", b"response_id", "response_model", b"response_model", "revision", b"revision", "sent_model", b"sent_model", "started_unix_nano", b"started_unix_nano", "status_code", b"status_code", "stream", b"stream", "tool_names", b"tool_names", "ttft_s", b"ttft_s", "url", b"url", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overhead_s: _TypeAlias = _typing.Literal["overhead_s"]  # noqa: Y015
     _WhichOneofArgType__overhead_s: _TypeAlias = _typing.Literal["_overhead_s", b"_overhead_s"]  # noqa: Y015
