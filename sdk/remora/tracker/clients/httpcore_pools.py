@@ -10,19 +10,22 @@ from types import ModuleType
 from typing import Any
 
 from remora.tracker.active import SESSION_FIELD, ActiveSession, session_for
+from remora.tracker.clients.companions import (
+    close_with_companions,
+    companion_of,
+    has_companions,
+    taken_from,
+)
 from remora.tracker.clients.passage import (
-    SidecarKey,
     default_port,
     http_scheme,
     is_sidecar,
     names_session,
-    sidecar_key,
     warn_own_proxy,
     warn_own_way,
 )
 from remora.tracker.clients.patching import when_imported, wrap, wrap_in_sessions
 
-_COMPANIONS = "_remora_companions"
 _USUAL_BACKENDS = frozenset({"SyncBackend", "AutoBackend", "AnyIOBackend", "TrioBackend"})
 
 
@@ -41,7 +44,7 @@ def _patch(httpcore: ModuleType) -> None:
         "AsyncConnectionPool.handle_async_request",
         partial(_handle, httpcore, "AsyncHTTPProxy"),
     )
-    wrap(httpcore, "ConnectionPool.close", _close)
+    wrap(httpcore, "ConnectionPool.close", close_with_companions)
     wrap(httpcore, "AsyncConnectionPool.aclose", _aclose)
 
 
@@ -134,11 +137,8 @@ def _named(httpcore: ModuleType, request: Any, session: ActiveSession) -> Any:
 
 
 def _companion(pool: Any, session: ActiveSession, proxy_class: Callable[..., Any]) -> Any:
-    companions: dict[SidecarKey, Any] = pool.__dict__.setdefault(_COMPANIONS, {})
-    key = sidecar_key(session.sidecar)
-    companion = companions.get(key)
-    if companion is None:
-        made = proxy_class(
+    def make() -> Any:
+        return proxy_class(
             proxy_url=session.sidecar.proxy_url,
             ssl_context=session.sidecar.tls,
             max_connections=pool._max_connections,
@@ -146,19 +146,8 @@ def _companion(pool: Any, session: ActiveSession, proxy_class: Callable[..., Any
             keepalive_expiry=pool._keepalive_expiry,
             network_backend=pool._network_backend,
         )
-        # Of two threads that made one the first wins; what holds no connection needs no closing.
-        companion = companions.setdefault(key, made)
-    return companion
 
-
-def _close(
-    wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        for companion in pool.__dict__.pop(_COMPANIONS, {}).values():
-            companion.close()
+    return companion_of(pool, session, make)
 
 
 def _aclose(
@@ -167,7 +156,7 @@ def _aclose(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Coroutine[Any, Any, Any]:
-    if _COMPANIONS not in pool.__dict__:
+    if not has_companions(pool):
         return wrapped(*args, **kwargs)
     return _aclose_all(wrapped(*args, **kwargs), pool)
 
@@ -176,5 +165,5 @@ async def _aclose_all(closing: Coroutine[Any, Any, Any], pool: Any) -> Any:
     try:
         return await closing
     finally:
-        for companion in pool.__dict__.pop(_COMPANIONS, {}).values():
+        for companion in taken_from(pool):
             await companion.aclose()

@@ -7,22 +7,21 @@ goes by the sidecar. It is kept on the pool, closed with it, and collected with 
 import copy
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from remora.tracker.active import SESSION_FIELD, ActiveSession, session_for
+from remora.tracker.clients.companions import close_with_companions, companion_of, taken_from
 from remora.tracker.clients.passage import (
-    SidecarKey,
     default_port,
     is_sidecar,
     names_session,
     origin_of,
-    sidecar_key,
     warn_own_proxy,
 )
 from remora.tracker.clients.patching import when_imported, wrap, wrap_in_sessions
 
-_COMPANIONS = "_remora_companions"
 _ORIGIN = "_remora_origin"
 _TLS_ATTRIBUTES = (
     "key_file",
@@ -47,7 +46,7 @@ def install() -> None:
 
 def _patch(connectionpool: ModuleType) -> None:
     wrap_in_sessions(connectionpool, "HTTPConnectionPool.urlopen", _urlopen)
-    wrap(connectionpool, "HTTPConnectionPool.close", _close)
+    wrap(connectionpool, "HTTPConnectionPool.close", close_with_companions)
 
 
 def _urlopen(
@@ -69,7 +68,7 @@ def _urlopen(
     args, kwargs = _with_headers(args, kwargs, _named(pool, headers, session))
     if pool.proxy is not None:
         return wrapped(*args, **kwargs)
-    return _companion(pool, session).urlopen(*args, **kwargs)
+    return companion_of(pool, session, partial(_made, pool, session)).urlopen(*args, **kwargs)
 
 
 def _session_of(pool: Any, method: Any, url: Any) -> ActiveSession | None:
@@ -128,19 +127,11 @@ def _absolute(
     return args, {**kwargs, "url": url}
 
 
-def _companion(pool: Any, session: ActiveSession) -> Any:
-    companions: dict[SidecarKey, Any] = pool.__dict__.setdefault(_COMPANIONS, {})
-    key = sidecar_key(session.sidecar)
-    companion = companions.get(key)
-    # Of two threads that made one the first wins; what holds no connection needs no closing.
-    return companion or companions.setdefault(key, _made(pool, session))
-
-
 def _made(pool: Any, session: ActiveSession) -> Any:
     from urllib3.util import parse_url
 
     companion = copy.copy(pool)
-    companion.__dict__.pop(_COMPANIONS, None)
+    taken_from(companion)  # the copy's; they stay with the pool
     companion.__dict__[_ORIGIN] = origin_of(
         pool.scheme, pool.host, pool.port or default_port(pool.scheme)
     )
@@ -192,13 +183,3 @@ def _close_queue(queue: Any) -> None:
         connection = queue.get(block=False)
         if connection is not None:
             connection.close()
-
-
-def _close(
-    wrapped: Callable[..., Any], pool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        for companion in pool.__dict__.pop(_COMPANIONS, {}).values():
-            companion.close()
