@@ -20,18 +20,20 @@ def fill_receipt(message: pb.Receipt, receipt: Receipt) -> None:
         message.propensity = receipt.propensity
     if receipt.refused_by:
         message.refused_by = receipt.refused_by
-    if receipt.risk:
-        message.risk = receipt.risk
-    if receipt.reason:
-        message.reason = receipt.reason
-    if receipt.scores:
-        message.scores = receipt.scores
+    if receipt.risk or receipt.reason or receipt.scores:
+        _fill_learned(message, receipt)
     if receipt.fallback:
         message.fallback.extend(receipt.fallback)
     for candidate in receipt.candidates:
         _fill_candidate(message.candidates.add(), candidate)
     for budget in receipt.budgets:
         _fill_budget(message.budgets.add(), budget)
+
+
+def _fill_learned(message: pb.Receipt, receipt: Receipt) -> None:
+    message.risk = receipt.risk
+    message.reason = receipt.reason
+    message.scores = receipt.scores
 
 
 def _fill_candidate(message: pb.CandidateReceipt, candidate: CandidateReceipt) -> None:

@@ -23,6 +23,7 @@ from remora.records import (
     Cost,
     EndReason,
     Origin,
+    Outcome,
     Usage,
 )
 from remora_proto.v1 import records_pb2 as pb
@@ -62,6 +63,15 @@ attempts = st.builds(
     failure=text,
     usage=st.none() | usages,
     cost=st.none() | costs,
+    parameters=text,
+)
+outcomes = st.builds(
+    Outcome,
+    kind=text,
+    strength=st.floats(0, 1),
+    confidence=st.floats(0, 1),
+    failure_category=text,
+    failed_checks=st.lists(text, max_size=3).map(tuple),
 )
 receipts = st.builds(
     Receipt,
@@ -78,6 +88,9 @@ receipts = st.builds(
             score=st.none() | seconds,
             est_cost_usd=st.none() | money,
             filtered_out_by=text,
+            parameters=text,
+            propensity=st.none() | st.floats(0, 1),
+            note=text,
         ),
         max_size=3,
     ).map(tuple),
@@ -98,6 +111,9 @@ receipts = st.builds(
     ).map(tuple),
     credential=text,
     refused_by=text,
+    risk=text,
+    reason=text,
+    scores=text,
 )
 bodies = st.builds(
     Body,
@@ -133,6 +149,7 @@ records = st.builds(
     cost=st.none() | costs,
     cache=st.none() | verdicts,
     receipt=st.none() | receipts,
+    outcome=st.none() | outcomes,
     latency_s=seconds,
     ttft_s=st.none() | seconds,
     overhead_s=st.none() | seconds,
@@ -187,6 +204,7 @@ def test_every_field_of_the_wire_form_is_a_field_of_the_record():
         (Body, pb.Body),
         (Attribution, pb.Attribution),
         (Origin, pb.Origin),
+        (Outcome, pb.Outcome),
     ],
     ids=lambda kind: kind.__name__,
 )

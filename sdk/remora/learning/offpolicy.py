@@ -27,6 +27,7 @@ class Logged(NamedTuple):
         reward: How good the answer was, from 0 to 1.
         arms: Keys of all arms that the call might have gone to.
         confidence: How sure the reward is, from 0 to 1: what the call counts for.
+        requested_model: That the call asked for; empty if nobody knows.
     """
 
     goal: str
@@ -35,6 +36,7 @@ class Logged(NamedTuple):
     reward: float
     arms: tuple[str, ...]
     confidence: float = 1.0
+    requested_model: str = ""
 
 
 type Policy = Callable[[Logged], Mapping[str, float]]
@@ -111,6 +113,32 @@ def advantages(log: Sequence[Logged], policy: Policy, other: Policy) -> Estimate
         earned.append(_corrected(log, targets, ratios))
     differences = [a - b for a, b in zip(*earned, strict=True)]
     return _mean(differences, [call.confidence for call in log])
+
+
+def earned(log: Sequence[Logged]) -> Estimate:
+    """Say what was earned by whatever decided the calls.
+
+    Raises:
+        ValueError: As with `evaluate`.
+    """
+    _check(log)
+    return _mean([call.reward for call in log], [call.confidence for call in log])
+
+
+def gain(log: Sequence[Logged], policy: Policy) -> Estimate:
+    """Say by how much a policy would have earned more than was earned, doubly robust.
+
+    The two are compared call by call, as by `advantages`.
+
+    Raises:
+        ValueError: As with `evaluate`.
+    """
+    _check(log)
+    targets = [policy(call) for call in log]
+    ratios = [t.get(call.arm, 0.0) / call.propensity for call, t in zip(log, targets, strict=True)]
+    corrected = _corrected(log, targets, ratios)
+    more = [value - call.reward for value, call in zip(corrected, log, strict=True)]
+    return _mean(more, [call.confidence for call in log])
 
 
 def _check(log: Sequence[Logged]) -> None:

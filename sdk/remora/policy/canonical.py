@@ -19,7 +19,7 @@ from remora.policy.yaml_source import MAX_DEPTH, Path, path_text
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 """More than a cluster can hold of one policy and its providers; nothing larger is read."""
 
-_MEMBERS = ("policy", "providers")
+_MEMBERS = ("policy", "providers", "learning")
 _WHOLE = "document"
 
 
@@ -43,11 +43,24 @@ def effective_from_canonical(document: bytes, version: str | None = None) -> Eff
     digest = hashlib.sha256(document).hexdigest()
     if version is not None and digest != version:
         raise _unfit("its bytes are not those that its version names")
-    sources = _sources(_value(document))
+    whole = _value(document)
+    sources = _sources(whole)
     documents = checked_documents(sources, merged=True)
     if len(documents.policies) != 1 or len(documents.providers) != len(sources) - 1:
         raise _unfit("should be one LLMPolicy with its LLMProviders")
-    return replace(_effective(documents), version=digest, canonical=document)
+    effective = _effective(documents)
+    across = _across_namespaces(whole)
+    return replace(effective, version=digest, canonical=document, across_namespaces=across)
+
+
+def _across_namespaces(whole: object) -> bool:
+    learning = whole.get("learning", {}) if isinstance(whole, dict) else {}
+    if not isinstance(learning, dict) or learning.keys() - {"acrossNamespaces"}:
+        raise ConfigError([Problem("learning", "should be a mapping with acrossNamespaces alone")])
+    across = learning.get("acrossNamespaces", False)
+    if not isinstance(across, bool):
+        raise ConfigError([Problem("learning.acrossNamespaces", "should be true or false")])
+    return across
 
 
 def _effective(documents: PolicyDocuments) -> EffectivePolicy:

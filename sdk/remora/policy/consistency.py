@@ -6,6 +6,7 @@ Problems here; what may stand but was hardly meant is in `remora.policy.warnings
 from collections.abc import Collection, Iterator, Sequence
 
 from remora.errors import Problem
+from remora.policy.askable import unaskable
 from remora.policy.limits import Budget
 from remora.policy.problems import nearest
 from remora.policy.provider_document import provider_of
@@ -29,6 +30,7 @@ def inconsistencies(read: Sequence[Read], defined: Collection[str]) -> list[Prob
         *_taken_providers(read),
         *_unknown_providers(read, defined),
         *_keys_in_the_open(read),
+        *_unaskable_models(read),
     ]
 
 
@@ -103,6 +105,16 @@ _IN_THE_OPEN = (
 )
 
 
+def _unaskable_models(read: Sequence[Read]) -> Iterator[Problem]:
+    """Find the models that the sidecar is to ask itself and can't."""
+    defined = [provider_of(document) for _, document in read if isinstance(document, LLMProvider)]
+    known = {provider.name: provider for provider in (*ProviderRegistry.builtin(), *defined)}
+    for source, document in read:
+        for path, rules in rules_of(document):
+            for below, what in unaskable(rules, known):
+                yield Problem(source.where((*path, *below)), what)
+
+
 def kept_names(read: Sequence[Read]) -> Iterator[Problem]:
     """Find budgets with a name of the kind that those of floors have once they are merged in."""
     for source, document in read:
@@ -140,6 +152,8 @@ def named_providers(rules: CallRules) -> Iterator[tuple[Path, str]]:
     for index, key in enumerate(rules.credentials):
         if key.provider != "*":
             yield ("credentials", index, "provider"), key.provider
+    for field, asked in rules.signals.asked().items():
+        yield ("signals", field, "provider"), asked.provider
 
 
 def _targets(route: Route) -> Iterator[tuple[Path, Target]]:

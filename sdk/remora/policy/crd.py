@@ -147,6 +147,7 @@ def _rule(cel: str, message: str) -> Schema:
 _KEPT = (
     "type", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
     "maxProperties", "enum", "anyOf", "x-kubernetes-int-or-string",
+    "x-kubernetes-preserve-unknown-fields",
 )  # fmt: skip
 
 

@@ -5,16 +5,19 @@ all of them have bounds, and rules compare entries of one list with each other o
 are at most `remora.policy.model.MAX_ENTRIES`. A test holds that every check of a model has its
 rules here. What CEL can't tell is left to the operator, which says it in the status: public
 suffixes, conditions, regexes of redaction, durations of more than ten years, pauses of retries
-that are both written in days.
+that are both written in days, parameters of candidates.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pydantic.alias_generators import to_camel
+
 from remora.policy.limits import Budget, Cache, Credential, Rate
 from remora.policy.model import PolicyModel
-from remora.policy.routing import Breaker, Retry, Router, Timeouts
+from remora.policy.routing import LEARNED_FIELDS, Breaker, Retry, Router, Timeouts
 from remora.policy.selector import LabelRequirement, LabelSelector
+from remora.policy.signals import AnswerCheck, AskedModel, LengthRatio
 from remora.policy.spec import CallRules, Floors, ProviderSpec
 
 
@@ -102,6 +105,14 @@ RULES: Mapping[type[PolicyModel], tuple[Rule, ...]] = {
             "has(self.plugin) == (self.policy == 'plugin')",
             "policy: plugin needs the plugin's name, and no other takes one",
         ),
+        *(
+            Rule(
+                f"!has(self.{field}) || self.policy == 'learned'",
+                f"{field}: taken by policy: learned only",
+            )
+            for field in map(to_camel, LEARNED_FIELDS)
+        ),
+        _some_time("staleness"),
     ),
     Retry: (Rule(_GROWING, "max should not be shorter than initial"),),
     Timeouts: tuple(_some_time(field) for field in ("connect", "firstByte", "idle", "total")),
@@ -132,6 +143,25 @@ RULES: Mapping[type[PolicyModel], tuple[Rule, ...]] = {
         ),
         Rule("!has(self.secretRef) || self.provider != '*'", "a key is for one provider: name it"),
     ),
+    LengthRatio: (
+        Rule("has(self.min) || has(self.max)", "a ratio needs min or max"),
+        Rule(
+            "!has(self.min) || !has(self.max) || self.min <= self.max",
+            "min should not be greater than max",
+        ),
+    ),
+    AnswerCheck: (
+        Rule(
+            "!has(self.minChars) || !has(self.maxChars) || self.minChars <= self.maxChars",
+            "minChars should not be greater than maxChars",
+        ),
+        Rule(
+            "!has(self.labels) || size(self.labels) == 0"
+            " || !(has(self.schema) || has(self.code) || (has(self.json) && self.json))",
+            "labels are checked by themselves: leave json, schema and code out",
+        ),
+    ),
+    AskedModel: (Rule(_A_SECOND, "window should be one second or longer"),),
     ProviderSpec: (
         Rule(
             f"self.hosts.all(h, {_HOST})",

@@ -64,6 +64,8 @@ class EffectivePolicy:
         include_usage: Whether ``stream_options.include_usage`` may be added to calls.
         providers: The `LLMProvider` documents of those that are intercepted, or that
             routes or credentials name.
+        across_namespaces: Whether learned routing learns from other namespaces, and they from
+            this one.
         notes: What a person should know of: conflicts, routes that no call can reach.
     """
 
@@ -78,6 +80,7 @@ class EffectivePolicy:
     include_usage: Literal["auto", "never"]
     providers: tuple[LLMProvider, ...]
     notes: tuple[str, ...]
+    across_namespaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def effective_policy(
     intercept = _intercepted(rules, documents.providers)
     used = {*intercept, *(name for _, name in named_providers(rules))}
     providers = tuple(p for p in _by_name(documents.providers) if p.metadata.name in used)
-    canonical = _canonical(selected.name, rules, providers)
+    across = _across_namespaces(documents.cluster_policies)
+    canonical = _canonical(selected.name, rules, providers, across_namespaces=across)
     return EffectivePolicy(
         name=selected.name,
         source=selected.source,
@@ -120,6 +124,7 @@ def effective_policy(
         include_usage=rules.include_usage,
         providers=providers,
         notes=(*selected.notes, *(f"{s.where}: {s.what}" for s in shadowed_routes(rules))),
+        across_namespaces=across,
     )
 
 
@@ -177,7 +182,15 @@ def _intercepted(rules: CallRules, providers: Iterable[LLMProvider]) -> tuple[st
     return tuple(sorted((*ProviderRegistry.builtin().names, *defined)))
 
 
-def _canonical(name: str, rules: CallRules, providers: Sequence[LLMProvider]) -> bytes:
+def _across_namespaces(policies: Iterable[ClusterLLMPolicy]) -> bool:
+    """Tell whether some document lets namespaces learn from each other, and none forbids it."""
+    said = {policy.spec.learning.across_namespaces for policy in policies}
+    return True in said and False not in said
+
+
+def _canonical(
+    name: str, rules: CallRules, providers: Sequence[LLMProvider], *, across_namespaces: bool
+) -> bytes:
     """Write the effective document; equal meaning gives equal bytes.
 
     Only what was set is written, so that a version of Remora which knows more fields
@@ -189,10 +202,12 @@ def _canonical(name: str, rules: CallRules, providers: Sequence[LLMProvider]) ->
         "metadata": {"name": name},
         "spec": rules.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
-    document = {
+    document: dict[str, object] = {
         "policy": policy,
         "providers": [_provider_json(provider) for provider in providers],
     }
+    if across_namespaces:
+        document["learning"] = {"acrossNamespaces": True}
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode()
 

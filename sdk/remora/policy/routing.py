@@ -3,7 +3,9 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictInt, field_validator, model_validator
+from pydantic.alias_generators import to_camel
 
+from remora.policy.learning_fields import GoalName, Parameters, Samples, Share
 from remora.policy.model import (
     MAX_CONDITION_CHARACTERS,
     Globs,
@@ -81,10 +83,13 @@ class Candidate(Target):
     Attributes:
         weight: Its share, for ``policy: weighted``.
         condition: When it is chosen, for ``policy: conditional``; none given always holds.
+        parameters: What is set in the request besides the model, such as ``temperature``; dots
+            lead into objects, as in ``generationConfig.temperature``.
     """
 
     weight: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | None = None
     condition: ConditionText | None = None
+    parameters: Parameters = Field(default_factory=dict)
 
 
 class Router(PolicyModel):
@@ -96,6 +101,16 @@ class Router(PolicyModel):
         seed: Makes the choices of ``random`` and ``weighted`` the same in every run.
         by: What stays with one candidate, for ``policy: sticky``.
         plugin: Name of an entry point of the group ``remora.routers``, for ``policy: plugin``.
+        goal: What the calls are for, whatever they say, for ``policy: learned`` as all below.
+        risk: How much may be left to chance; ``high``: nothing, ``medium``: no exploring.
+        exploration_rate: Share of the calls of low risk that go to any candidate.
+        min_samples: Answers that have to be known of a candidate before it is taken for being
+            cheaper, or at high risk.
+        rollback_threshold: By how much a candidate's share of good answers has to fall for it to
+            be left out.
+        staleness: A candidate unheard of for so long counts as little known.
+        band: Share of the best candidate's rate within which cost and latency decide.
+        updates: ``live``: by all that was learned; ``gated``: by the router version in force.
     """
 
     policy: RouterPolicy
@@ -103,10 +118,21 @@ class Router(PolicyModel):
     seed: StrictInt | None = None
     by: Literal["session", "task", "conversation"] | None = None
     plugin: RuleName | None = None
+    goal: GoalName | None = None
+    risk: Literal["low", "medium", "high"] | None = None
+    exploration_rate: Share | None = None
+    min_samples: Samples | None = None
+    rollback_threshold: Share | None = None
+    staleness: Duration | None = None
+    band: Share | None = None
+    updates: Literal["live", "gated"] | None = None
+
+    _is_some_time = field_validator("staleness")(_positive)
 
     @model_validator(mode="after")
     def _fields_fit_the_policy(self) -> Self:
         self._check_weights()
+        self._check_learning()
         if self.policy != "conditional" and any(c.condition for c in self.candidates):
             raise ValueError("conditions of candidates are taken by policy: conditional only")
         if self.seed is not None and self.policy not in ("random", "weighted"):
@@ -124,6 +150,40 @@ class Router(PolicyModel):
                 raise ValueError("weights are taken by policy: weighted only")
         elif any(weight is None for weight in weights) or not any(weights):
             raise ValueError("every candidate needs a weight, and one of them more than 0")
+
+    def _check_learning(self) -> None:
+        if self.policy == "learned":
+            self._check_arms()
+            return
+        given = [name for name in LEARNED_FIELDS if getattr(self, name) is not None]
+        if given:
+            said = " and ".join(map(to_camel, given))
+            raise ValueError(f"{said}: taken by policy: learned only")
+
+    def _check_arms(self) -> None:
+        arms = [
+            (one.provider, one.model, repr(sorted(one.parameters.items())))
+            for one in self.candidates
+        ]
+        for at, arm in enumerate(arms):
+            if arm in arms[:at]:
+                raise ValueError(
+                    f"candidates: {arm[1]!r} stands more than once with the same parameters, and "
+                    "nothing could be learned of one that does not hold for the other"
+                )
+
+
+LEARNED_FIELDS = (
+    "goal",
+    "risk",
+    "exploration_rate",
+    "min_samples",
+    "rollback_threshold",
+    "staleness",
+    "band",
+    "updates",
+)
+"""Of a router, those that ``policy: learned`` alone takes."""
 
 
 class Retry(PolicyModel):

@@ -22,6 +22,7 @@ from remora.policy.model import MAX_ENTRIES, MAX_MERGED, PolicyModel, ResourceNa
 from remora.policy.quantities import Money, Quantity
 from remora.policy.routing import Breaker, Route
 from remora.policy.selector import LabelSelector
+from remora.policy.signals import Signals
 from remora.providers import DIALECTS
 from remora.providers.hosts import (
     MAX_HOST_CHARACTERS,
@@ -77,6 +78,7 @@ class CallRules(PolicyModel):
         budgets: Limits on money and tokens.
         rates: Limits of calls and tokens per minute.
         credentials: Whose keys calls carry.
+        signals: What is told of answers without their users.
     """
 
     intercept: Annotated[tuple[ResourceName, ...], Field(max_length=MAX_ENTRIES)] | None = None
@@ -93,6 +95,7 @@ class CallRules(PolicyModel):
     budgets: Budgets = ()
     rates: Annotated[tuple[Rate, ...], Field(max_length=MAX_ENTRIES)] = ()
     credentials: Annotated[tuple[Credential, ...], Field(max_length=MAX_ENTRIES)] = ()
+    signals: Signals = Signals()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -149,16 +152,29 @@ class Floors(PolicyModel):
         return self
 
 
+class ClusterLearning(PolicyModel):
+    """What learned routing may do in a whole cluster.
+
+    Attributes:
+        across_namespaces: Whether namespaces learn from each other; of several documents one that
+            says ``false`` counts.
+    """
+
+    across_namespaces: StrictBool | None = None
+
+
 class ClusterPolicySpec(PolicyModel):
     """What a ClusterLLMPolicy says.
 
     Attributes:
         defaults: What applies where no LLMPolicy selects a pod.
         floors: What no policy may go below.
+        learning: What learned routing may do.
     """
 
     defaults: CallRules | None = None
     floors: Floors = Floors()
+    learning: ClusterLearning = ClusterLearning()
 
 
 class Price(PolicyModel):

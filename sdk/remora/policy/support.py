@@ -3,8 +3,7 @@
 Later releases add paths to the tables; nothing else changes.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from remora.policy.problems import fields_below
 from remora.policy.spec import KINDS
@@ -29,6 +28,7 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.budgets",
             "spec.rates",
             "spec.credentials",
+            "spec.signals",
         }
     ),
     "ClusterLLMPolicy": frozenset(
@@ -47,6 +47,8 @@ ENFORCED: Mapping[str, frozenset[str]] = {
             "spec.defaults.budgets",
             "spec.defaults.rates",
             "spec.defaults.credentials",
+            "spec.defaults.signals",
+            "spec.learning",
             "spec.floors.opaque",
             "spec.floors.capture",
             "spec.floors.models",
@@ -65,12 +67,6 @@ ENFORCED: Mapping[str, frozenset[str]] = {
     ),
 }
 """Fields with all that is below them, by kind."""
-
-VALUES_NOT_YET: Mapping[str, Mapping[str, str]] = {
-    "spec.routes[].router.policy": {"learned": "learned routing does not exist yet"},
-    "spec.defaults.routes[].router.policy": {"learned": "learned routing does not exist yet"},
-}
-"""Values in enforced fields that are not enforced themselves, and why; ``[]`` is every entry."""
 
 
 def not_yet_supported(kind: str, document: Mapping[str, object]) -> Iterator[tuple[Path, str]]:
@@ -101,36 +97,8 @@ def _below(kind: str, path: tuple[str, ...], value: object) -> Iterator[tuple[Pa
 def _field(kind: str, path: tuple[str, ...], value: object) -> Iterator[tuple[Path, str]]:
     text = ".".join(path)
     if text in ENFORCED[kind]:
-        yield from _values_not_yet(path, text, value)
-    elif any(field.startswith(text + ".") for field in ENFORCED[kind]):
+        return
+    if any(field.startswith(text + ".") for field in ENFORCED[kind]):
         yield from _below(kind, path, value)
     elif value not in (None, [], {}):
         yield path, "not supported yet: nothing enforces it in this release, so remove it"
-
-
-def _values_not_yet(path: Path, text: str, value: object) -> Iterator[tuple[Path, str]]:
-    """Find such values in a field, and in all that is below it."""
-    for pattern, reasons in VALUES_NOT_YET.items():
-        below = pattern.removeprefix(text)
-        if below == pattern or below[:1] not in ("", ".", "["):
-            continue
-        for where, found in _found(tuple(path), _STEP.findall(below), value):
-            reason = reasons.get(found) if isinstance(found, str) else None
-            if reason is not None:
-                yield where, f"{found!r} is not supported yet: {reason}"
-
-
-_STEP = re.compile(r"[^.\[\]]+|\[\]")
-
-
-def _found(
-    path: tuple[str | int, ...], steps: Sequence[str], value: object
-) -> Iterator[tuple[Path, object]]:
-    """Go through what stands where steps lead from a value."""
-    if not steps:
-        yield path, value
-    elif steps[0] == "[]" and isinstance(value, list):
-        for index, entry in enumerate(value):
-            yield from _found((*path, index), steps[1:], entry)
-    elif isinstance(value, Mapping) and steps[0] in value:
-        yield from _found((*path, steps[0]), steps[1:], value[steps[0]])

@@ -6,6 +6,7 @@ from itertools import combinations
 from remora.errors import Problem
 from remora.policy.consistency import Read, rules_of
 from remora.policy.reachability import shadowed_routes
+from remora.policy.routing import Route, Router
 from remora.policy.spec import ClusterLLMPolicy, LLMPolicy
 from remora.policy.yaml_source import SourceDocument
 
@@ -16,7 +17,7 @@ def warnings(read: Sequence[Read]) -> list[Problem]:
     Args:
         read: The documents and where they stood.
     """
-    return [*_shadowed(read), *_ties(read), *_second_defaults(read)]
+    return [*_shadowed(read), *_learned_otherwise(read), *_ties(read), *_second_defaults(read)]
 
 
 def _shadowed(read: Sequence[Read]) -> Iterator[Problem]:
@@ -24,6 +25,36 @@ def _shadowed(read: Sequence[Read]) -> Iterator[Problem]:
         for path, rules in rules_of(document):
             for route in shadowed_routes(rules):
                 yield Problem(source.where((*path, "routes", route.index)), route.what)
+
+
+def _learned_otherwise(read: Sequence[Read]) -> Iterator[Problem]:
+    """Find routes that want the scores of one goal made in another way than a route before them."""
+    for source, document in read:
+        for path, rules in rules_of(document):
+            first: dict[str | None, Route] = {}
+            for index, route in enumerate(rules.routes):
+                router = route.router
+                if router is None or router.policy != "learned":
+                    continue
+                before = first.setdefault(router.goal, route)
+                for name in _made_by(before.router, router):
+                    what = _OTHERWISE.format(field=name, first=before.name)
+                    yield Problem(source.where((*path, "routes", index, "router", name)), what)
+
+
+def _made_by(first: Router | None, router: Router) -> Iterator[str]:
+    """Name what decides how scores are made, where two routers differ in it."""
+    assert first is not None  # noqa: S101 - routes that learn have one
+    if first.staleness != router.staleness:
+        yield "staleness"
+    if (first.updates == "gated") != (router.updates == "gated"):
+        yield "updates"
+
+
+_OTHERWISE = (
+    "scores of a goal are made in one way, and route {first!r} before this one says another "
+    "{field}, which applies: give both the same, or another goal"
+)
 
 
 def _ties(read: Sequence[Read]) -> Iterator[Problem]:

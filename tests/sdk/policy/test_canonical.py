@@ -134,10 +134,16 @@ def test_what_the_sender_selected_is_not_selected_again():
     assert effective_from_canonical(sent.canonical).capture == "full"
 
 
-def _written(policy=None, providers=()):
-    return json.dumps(
-        {"policy": _policy({}) if policy is None else policy, "providers": list(providers)}
-    ).encode()
+def _written(policy=None, providers=(), **more):
+    policy = _policy({}) if policy is None else policy
+    return json.dumps({"policy": policy, "providers": list(providers), **more}).encode()
+
+
+def test_what_learned_routing_may_do_travels():
+    sent = _effective(_policy({}), _cluster({"learning": {"acrossNamespaces": True}}))
+    assert effective_from_canonical(sent.canonical).across_namespaces
+    assert not effective_from_canonical(_effective(_policy({})).canonical).across_namespaces
+    assert sent.version != _effective(_policy({})).version
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,9 @@ def _written(policy=None, providers=()):
         (b"{}", "policy: is required"),
         (b'{"polcy":{}}', "polcy: unknown field; did you mean 'policy'?"),
         (b'{"policy":{},"providers":{}}', "providers: should be a list"),
+        (_written(learning=[]), "learning: should be a mapping"),
+        (_written(learning={"across": True}), "learning: should be a mapping"),
+        (_written(learning={"acrossNamespaces": 1}), "learning.acrossNamespaces: should be true"),
         (_written(_cluster({})), "document: should be one LLMPolicy with its LLMProviders"),
         (_written(_provider()), "document: should be one LLMPolicy with its LLMProviders"),
         (

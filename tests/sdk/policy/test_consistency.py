@@ -1,5 +1,7 @@
 """What is found between fields and documents: names that nobody has, keys in the open, ties."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +223,34 @@ def test_second_defaults_of_a_cluster_are_warned_of():
         "policy.yaml:4:8 spec.defaults: never apply: those of ClusterLLMPolicy 'a' do, "
         "as the first by name"
     ]
+
+
+def _learning(*routers):
+    routes = [
+        {"name": f"r{at}", "match": {"models": [f"m{at}"]},
+         "router": {"policy": "learned", "candidates": [{"model": "m"}], **router}}
+        for at, router in enumerate(routers)
+    ]  # fmt: skip
+    return _warnings(_policy("a", json.dumps({"routes": routes})))
+
+
+LEARNED = {
+    "one goal in one way": ([{"goal": "g", "staleness": "1d"}] * 2, []),
+    "other goals": ([{"goal": "g", "updates": "gated"}, {"goal": "h"}], []),
+    "what decides is each route's own": ([{"goal": "g", "band": 0.1}, {"goal": "g"}], []),
+    "live is what is meant": ([{"goal": "g", "updates": "live"}, {"goal": "g"}], []),
+    "scores made otherwise": (
+        [{"goal": "g", "staleness": "1d"}, {"goal": "g", "updates": "gated"}],
+        ["staleness", "updates"],
+    ),
+    "of goals that no route names": ([{}, {"updates": "gated"}], ["updates"]),
+}
+
+
+@pytest.mark.parametrize(("routers", "fields"), LEARNED.values(), ids=LEARNED)
+def test_routes_that_want_one_goals_scores_made_otherwise_are_warned_of(routers, fields):
+    found = _learning(*routers)
+    assert len(found) == len(fields)
+    for warning, field in zip(found, fields, strict=True):
+        assert "spec.routes[1].router" in warning
+        assert f"says another {field}" in warning

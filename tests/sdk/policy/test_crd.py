@@ -38,7 +38,8 @@ NAMES = {
 }
 STRUCTURE = {
     "type", "description", "properties", "additionalProperties", "items", "required", "default",
-    "format", "x-kubernetes-int-or-string", "x-kubernetes-validations", "x-kubernetes-list-type",
+    "format", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations", "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
 }  # fmt: skip
 VALUES = {
@@ -75,6 +76,8 @@ def test_a_schema_is_structural(kind):
             assert "type" not in node, path
             assert node["anyOf"] == [{"type": "integer"}, {"type": "string"}], path
             continue
+        if node == {"x-kubernetes-preserve-unknown-fields": True}:
+            continue  # anything at all
         assert isinstance(node["type"], str), path
         assert not ("properties" in node and "additionalProperties" in node), path
         for branch in node.get("anyOf", ()):
@@ -213,6 +216,16 @@ GOOD = {
     "a seed": ("LLMPolicy", _router("random", {}, seed=-3)),
     "sticky": ("LLMPolicy", _router("sticky", {}, by="task")),
     "a plugin": ("LLMPolicy", _router("plugin", {}, plugin="mine")),
+    "learned": (
+        "LLMPolicy",
+        _router(
+            "learned", {"parameters": {"temperature": 0.5, "generationConfig.topK": 3}}, {},
+            goal="support chat", risk="high", explorationRate=0.25, minSamples=0, band=1,
+            rollbackThreshold=0, staleness="1d", updates="gated",
+        ),
+    ),
+    "parameters without learning": ("LLMPolicy", _router("random", {"parameters": {"seed": 7}})),
+    "a cluster that learns as one": ("ClusterLLMPolicy", {"learning": {"acrossNamespaces": True}}),
     "a retry": ("LLMPolicy", _route(retry={"attempts": 3, "initial": "1s", "max": "1m30s"})),
     "a retry of days": ("LLMPolicy", _route(retry={"initial": "1s", "max": "1d"})),
     "timeouts": ("LLMPolicy", _route(timeouts={"connect": "5s", "total": "10m"})),
@@ -273,6 +286,24 @@ BAD = {
     "sticky elsewhere": ("LLMPolicy", _router("random", {}, by="task")),
     "no plugin": ("LLMPolicy", _router("plugin", {})),
     "a plugin too many": ("LLMPolicy", _router("random", {}, plugin="mine")),
+    "a goal too many": ("LLMPolicy", _router("random", {}, goal="g")),
+    "a risk too many": ("LLMPolicy", _router("random", {}, risk="low")),
+    "a rate too many": ("LLMPolicy", _router("random", {}, explorationRate=0.1)),
+    "samples too many": ("LLMPolicy", _router("random", {}, minSamples=1)),
+    "a threshold too many": ("LLMPolicy", _router("random", {}, rollbackThreshold=0.1)),
+    "staleness too much": ("LLMPolicy", _router("random", {}, staleness="1d")),
+    "a band too many": ("LLMPolicy", _router("random", {}, band=0.1)),
+    "updates too many": ("LLMPolicy", _router("random", {}, updates="live")),
+    "a goal with an end of line": ("LLMPolicy", _router("learned", {}, goal="a\nb")),
+    "a goal too long": ("LLMPolicy", _router("learned", {}, goal="g" * 129)),
+    "an unknown risk": ("LLMPolicy", _router("learned", {}, risk="none")),
+    "a rate past all": ("LLMPolicy", _router("learned", {}, explorationRate=1.5)),
+    "a rate as text": ("LLMPolicy", _router("learned", {}, explorationRate="0.1")),
+    "a band below nothing": ("LLMPolicy", _router("learned", {}, band=-0.1)),
+    "no staleness": ("LLMPolicy", _router("learned", {}, staleness="0s")),
+    "too many parameters": (
+        "LLMPolicy", _router("random", {"parameters": {f"p{n}": n for n in range(17)}}),
+    ),
     "an empty glob": ("LLMPolicy", {"models": {"allow": [""]}}),
     "an empty list": ("LLMPolicy", {"models": {"within": [[]]}}),
     "no duration": ("LLMPolicy", _route(timeouts={"connect": "soon"})),
@@ -323,8 +354,15 @@ BAD = {
 LEFT_TO_THE_OPERATOR = {
     "a public suffix": ("LLMProvider", {**HOST, "hosts": ["*.co.uk"]}),
     "more than ten years": ("LLMPolicy", _budget(maxTokens=1, window="3651d")),
+    "a parameter that is a list": ("LLMPolicy", _router("random", {"parameters": {"stop": ["x"]}})),
+    "a parameter that is the model": (
+        "LLMPolicy", _router("random", {"parameters": {"model": "m"}}),
+    ),
+    "one arm twice": (
+        "LLMPolicy", _route(router={"policy": "learned", "candidates": [{"model": "m"}] * 2}),
+    ),
     "pauses of days": ("LLMPolicy", _route(retry={"initial": "2d", "max": "1d"})),
-}
+}  # fmt: skip
 
 MODELS_TAKE = {"a budget with a floor's name"}
 """For what is merged already; `load_documents` refuses it."""

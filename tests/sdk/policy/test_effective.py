@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remora.errors import ConfigError
 from remora.policy import PolicySource, effective_policy, load_documents
 from remora.providers import ProviderRegistry
 
@@ -115,3 +116,27 @@ def test_a_defined_provider_is_intercepted_unless_others_are_named():
     mine = _provider("mine", hosts=["llm.example.com"])
     assert "mine" in _effective(mine).intercept
     assert "mine" not in _effective(mine, _policy("p", {"intercept": ["openai"]})).intercept
+
+
+ACROSS = {
+    "nobody says it": ([{}], False),
+    "one document says it": ([{}, {"learning": {"acrossNamespaces": True}}], True),
+    "another forbids it": (
+        [{"learning": {"acrossNamespaces": True}}, {"learning": {"acrossNamespaces": False}}],
+        False,
+    ),
+    "no document": ([], False),
+}
+
+
+@pytest.mark.parametrize(("specs", "across"), ACROSS.values(), ids=ACROSS)
+def test_namespaces_learn_from_each_other_where_a_cluster_lets_them(specs, across):
+    clusters = [_cluster(f"c{number}", spec) for number, spec in enumerate(specs)]
+    policy = _effective(_policy("p", {}), *clusters)
+    assert policy.across_namespaces is across
+    assert ("learning" in json.loads(policy.canonical)) is across
+
+
+def test_a_policy_of_a_namespace_can_not_let_itself_learn_from_others():
+    with pytest.raises(ConfigError, match=r"spec\.learning: unknown field"):
+        _effective(_policy("p", {"learning": {"acrossNamespaces": True}}))

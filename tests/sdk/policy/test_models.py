@@ -21,6 +21,16 @@ OPAQUE = st.sampled_from(["allow", "block"])
 CAPTURE = st.sampled_from(["metadata", "redacted", "full"])
 TARGETS = st.fixed_dictionaries({"model": MODELS}, optional={"provider": NAMES})
 
+LEARNED_TARGETS = st.fixed_dictionaries(
+    {"model": MODELS},
+    optional={
+        "parameters": st.dictionaries(
+            st.sampled_from(["temperature", "a.b", "seed"]),
+            st.booleans() | st.floats(-2, 2) | st.text("ab\u00fc", max_size=3),
+        )
+    },
+)
+
 
 def _named(entries):
     return st.lists(entries, max_size=2, unique_by=lambda entry: entry["name"])
@@ -39,6 +49,20 @@ RULES = {
                 "match": st.fixed_dictionaries({}, optional={"models": GLOBS}),
                 "router": TARGETS.map(
                     lambda target: {"policy": "weighted", "candidates": [{**target, "weight": 1}]}
+                )
+                | st.fixed_dictionaries(
+                    {
+                        "policy": st.just("learned"),
+                        "candidates": st.lists(LEARNED_TARGETS, min_size=1, max_size=1),
+                    },
+                    optional={
+                        "goal": NAMES,
+                        "risk": st.sampled_from(["low", "medium", "high"]),
+                        "explorationRate": st.floats(0, 1),
+                        "minSamples": st.integers(0, 99),
+                        "staleness": DURATIONS,
+                        "updates": st.sampled_from(["live", "gated"]),
+                    },
                 ),
                 "fallback": st.lists(TARGETS, max_size=2),
                 "retry": st.just({"attempts": 3, "initial": "1s", "max": "2s"}),

@@ -66,11 +66,32 @@ REFUSALS = {
             "policy.yaml:4:62 spec.prices[0].outputPerMillionUSD: is required",
         ],
     ),
-    "a value not supported yet": (
-        HEAD + "spec: {routes: [{name: r, router: {policy: learned, candidates: [{model: m}]}}]}",
+    "a goal of a router that learns nothing": (
+        HEAD
+        + "spec: {routes: [{name: r, router: {policy: random, goal: g, risk: low, "
+        + "candidates: [{model: m}]}}]}",
         [
-            "policy.yaml:4:36 spec.routes[0].router.policy: 'learned' is not supported yet: "
-            "learned routing does not exist yet",
+            "policy.yaml:4:27 spec.routes[0].router: goal and risk: taken by policy: learned only",
+        ],
+    ),
+    "candidates that could not be told apart": (
+        HEAD
+        + "spec: {routes: [{name: r, router: {policy: learned, "
+        + "candidates: [{model: m}, {model: m}]}}]}",
+        [
+            "policy.yaml:4:27 spec.routes[0].router: candidates: 'm' stands more than once with "
+            "the same parameters, and nothing could be learned of one that does not hold for the "
+            "other",
+        ],
+    ),
+    "a parameter that is the candidate's model": (
+        HEAD
+        + "spec: {routes: [{name: r, router: {policy: random, "
+        + "candidates: [{model: m, parameters: {model: n}}]}}]}",
+        [
+            "policy.yaml:4:76 spec.routes[0].router.candidates[0].parameters: 'model' can't be set"
+            ": the model is the candidate's own, and whether an answer is streamed is the agent's "
+            "to say",
         ],
     ),
     "a field given twice": (
