@@ -1,4 +1,4 @@
-"""Builds what works on the store beside its services: tasks, leases, and what is no longer kept."""
+"""Builds what works on the store beside its services: tasks, signals, what is no longer kept."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,8 +8,13 @@ from remora.clock import Clock
 from remora.policy.quantities import Duration, Quantity
 from remora.tasks import TaskOwner
 from remora_aggregator.service.caller import Callers
+from remora_aggregator.service.signal_service import SignalService
 from remora_aggregator.service.task_service import TaskService
 from remora_aggregator.settings import AggregatorSettings
+from remora_aggregator.store.kalibr_upkeep import KalibrUpkeep
+from remora_aggregator.store.learning_score_store import StoredScores
+from remora_aggregator.store.learning_signal_store import StoredSignals
+from remora_aggregator.store.learning_upkeep import LearningUpkeep
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import Retention
 from remora_aggregator.store.task_store import StoredTasks
@@ -26,10 +31,16 @@ class Keeping:
 
     Attributes:
         tasks: Serves tasks and leases.
+        signals: Serves signals.
+        stored_signals: Where they are.
+        stored_scores: What is learned of them.
         upkeep: Sheds what is no longer kept.
     """
 
     tasks: TaskService
+    signals: SignalService
+    stored_signals: StoredSignals
+    stored_scores: StoredScores
     upkeep: Upkeep
 
 
@@ -42,12 +53,16 @@ async def keeping(
     tasks = TaskService(
         stored, stored, callers, clock, leases=_leases(settings), quiet=_quiet(settings)
     )
-    upkeep = Upkeep(store, retention_of(settings), clock, stored)
+    stored_signals = StoredSignals(store)
+    signals = SignalService(stored_signals, callers, clock)
+    keep = retention_of(settings)
+    learning, kalibr = LearningUpkeep(store, keep, clock), KalibrUpkeep(store, keep, clock)
+    upkeep = Upkeep(store, keep, clock, stored, learning, kalibr)
     owner = TaskOwner("keeping")
     owner.spawn(tasks.run(), name="tasks")
     owner.spawn(upkeep.run(), name="upkeep")
     try:
-        yield Keeping(tasks, upkeep)
+        yield Keeping(tasks, signals, stored_signals, StoredScores(store, clock), upkeep)
     finally:
         await owner.aclose()
 
@@ -60,6 +75,8 @@ def retention_of(settings: AggregatorSettings) -> Retention:
         days_ns=_ns(settings.keep_daily_sums),
         facts_bytes=_bytes(settings.records_size),
         bodies_bytes=_bytes(settings.bodies_size),
+        signals_ns=_ns(settings.keep_signals),
+        spans_ns=_ns(settings.keep_spans),
     )
 
 

@@ -19,6 +19,7 @@ from remora.errors import ConfigError, Problem
 from remora_aggregator.auditing import Auditing, auditing
 from remora_aggregator.guard import credentials_of, guarding, server_options
 from remora_aggregator.keeping import keeping
+from remora_aggregator.learning import learning
 from remora_aggregator.service.admin_service import AdminService
 from remora_aggregator.service.gate import Admitted, counted
 from remora_aggregator.service.record_service import RecordService
@@ -28,7 +29,16 @@ from remora_aggregator.store.purging import Purging
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.sqlite.backend import opened
 from remora_aggregator.web.serving import serving_http
-from remora_proto.v1 import admin_pb2, admin_pb2_grpc, tasks_pb2, tasks_pb2_grpc
+from remora_proto.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    scores_pb2,
+    scores_pb2_grpc,
+    signals_pb2,
+    signals_pb2_grpc,
+    tasks_pb2,
+    tasks_pb2_grpc,
+)
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
 
@@ -38,6 +48,8 @@ _LOCK_FILE = "lock"
 _SERVICES = (
     pb.DESCRIPTOR.services_by_name["RecordService"].full_name,
     tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+    signals_pb2.DESCRIPTOR.services_by_name["SignalService"].full_name,
+    scores_pb2.DESCRIPTOR.services_by_name["ScoreService"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 
@@ -70,8 +82,13 @@ async def running_aggregator(
     async with (
         _opened(settings) as store,
         guarding(settings, used_clock, (audit := auditing(settings, store)).sink) as guard,
-        serving_http(settings, store, guard.entrance, used_clock, audit=audit.sink) as http,
         keeping(settings, store, Admitted(), used_clock) as kept,
+        learning(
+            kept.stored_scores, store, Admitted(), used_clock, refit_at=settings.refit_time
+        ) as learned,
+        serving_http(
+            settings, store, guard.entrance, used_clock, learned, audit=audit.sink
+        ) as http,
     ):
         http.tell_damage(kept.upkeep)
         server = grpc.aio.server(options=server_options(settings), interceptors=[guard.gate])
@@ -80,6 +97,8 @@ async def running_aggregator(
         )
         pb_grpc.add_RecordServiceServicer_to_server(service, server)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(kept.tasks, server)
+        signals_pb2_grpc.add_SignalServiceServicer_to_server(kept.signals, server)
+        scores_pb2_grpc.add_ScoreServiceServicer_to_server(learned.service, server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(_admin(store, audit), server)
         health = await _add_health(server)
         address = _bind(server, settings.listen, credentials)
@@ -134,6 +153,7 @@ def _check_readable(settings: AggregatorSettings) -> None:
     """Name every file that can't be read, at once."""
     problems = []
     names = ["token_file", "tls_cert", "tls_key", "client_ca", "database_password_file"]
+    names += ["span_signature_key_file"]
     if settings.kubernetes_api is not None:
         is_plain = settings.kubernetes_api.startswith("http://")
         names += (

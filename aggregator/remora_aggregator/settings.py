@@ -1,6 +1,7 @@
 """The aggregator's settings: read once from the environment, all problems reported at once."""
 
 import re
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -75,6 +76,12 @@ def _hosts(value: object) -> object:
 
 def _no_bound(value: object) -> object:
     return None if value == NOWHERE else value
+
+
+def _time_of_day(text: str) -> str:
+    if text != NOWHERE and not re.fullmatch(r"(?:[01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError(f"{text!r} is no time of day such as 03:00, nor {NOWHERE}")
+    return text
 
 
 type Bound[T] = Annotated[T | None, NoDecode, BeforeValidator(_no_bound)]
@@ -167,7 +174,9 @@ class AggregatorSettings(BaseSettings):
     records_per_s: float = Field(
         default=20_000,
         ge=0,
-        description="Records that each caller may report in a second, on average; 0: no limit.",
+        description=(
+            "Records and signals that each caller may send in a second, on average; 0: no limit."
+        ),
     )
     bytes_per_s: float = Field(
         default=128 * 1024 * 1024,
@@ -212,6 +221,26 @@ class AggregatorSettings(BaseSettings):
         default=Duration.parse("30d"),
         description="How long captured bodies are kept, such as `12h`; `none`: as long as records.",
     )
+    keep_signals: Bound[Duration] = Field(
+        default=Duration.parse("90d"),
+        description=(
+            "How long signals, and trials of calls, are kept; what was learned of them stays. "
+            "`none`: for good."
+        ),
+    )
+    keep_spans: Bound[Duration] = Field(
+        default=Duration.parse("30d"),
+        description=(
+            "How long spans and capsules of Kalibr's clients are kept; `none`: for good."
+        ),
+    )
+    span_signature_key_file: Path | None = Field(
+        default=None,
+        description=(
+            "Secret that Kalibr's clients sign spans with (`X-Signature` on `/api/v1/traces`). "
+            "With it unsigned ones are refused; without it nobody looks at signatures."
+        ),
+    )
     keep_daily_sums: Bound[Duration] = Field(
         default=None, description="How long sums by day are kept; `none`: for good."
     )
@@ -251,6 +280,13 @@ class AggregatorSettings(BaseSettings):
             "How long a task has to be paused so until it counts as completed; `none`: never."
         ),
     )
+    refit_at: Annotated[str, AfterValidator(_time_of_day)] = Field(
+        default="03:00",
+        description=(
+            "Time of day, in UTC, at which router versions are made anew of what was learned, and "
+            "judged; `none`: never."
+        ),
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
     )
@@ -277,6 +313,11 @@ class AggregatorSettings(BaseSettings):
             return ""
         is_any = self.listen.endswith(":0") and not self.has_own_http_listen
         return f"{DEFAULT_HTTP_LISTEN.rpartition(':')[0]}:0" if is_any else self.http_listen
+
+    @property
+    def refit_time(self) -> time | None:
+        """When router versions are made anew, in UTC; None: never."""
+        return None if self.refit_at == NOWHERE else time.fromisoformat(self.refit_at)
 
     @property
     def is_open(self) -> bool:

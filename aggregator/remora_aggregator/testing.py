@@ -26,6 +26,7 @@ async def temporary_aggregator(
     """
     with tempfile.TemporaryDirectory(prefix="remora-aggregator-") as folder:
         free = {"listen": "127.0.0.1:0", "data_dir": Path(folder), "drain_s": 0.0}
-        used = {**free, "keep_records": None, "keep_bodies": None, **settings}
+        kept = dict.fromkeys(("keep_records", "keep_bodies", "keep_signals"))
+        used = {**free, **kept, **settings}
         async with running_aggregator(AggregatorSettings(**used), clock=clock) as aggregator:
             yield aggregator

@@ -25,9 +25,10 @@ from remora_aggregator.service.grpc_errors import (
     bugs_as_status,
     errors_as_status,
 )
-from remora_aggregator.service.permissions import AUDITED, METHODS, Act, may
+from remora_aggregator.service.permissions import AUDITED, AUDITED_IF, METHODS, Act, may
 from remora_aggregator.service.shown import Shown, shown_in
 from remora_proto.v1 import records_pb2 as pb
+from remora_proto.v1 import signals_pb2
 
 FIRST_MESSAGE_S = 30.0
 """How long a call may last without any message; later ones may be hours apart."""
@@ -163,6 +164,8 @@ class _Visit:
         amounts = {"bytes": float(len(raw)), "messages": 1.0}
         if isinstance(message, pb.ReportRequest):
             amounts["records"] = float(len(message.entries))
+        elif isinstance(message, signals_pb2.SendSignalsRequest):
+            amounts["records"] = float(len(message.signals))
         self._pause_s = self._gate.entrance.charge(self.caller, amounts)
         return message
 
@@ -267,17 +270,21 @@ class _Passage:
             outcome = _outcome(error, context)
             raise
         finally:
-            count = _COUNT.get()
-            entry = entry_of(
-                caller,
-                shown.peer,
-                self._method.removeprefix("/remora.v1."),
-                self._asked,
-                outcome,
-                self._gate.clock.now_unix_ns(),
-                int(outcome == "OK") if count is None else count,
-            )
-            await self._gate.audit.keep(entry)
+            if AUDITED_IF.get(self._method, "") in ("", *self._asked):
+                await self._keep(caller, shown, outcome)
+
+    async def _keep(self, caller: Caller, shown: Shown, outcome: str) -> None:
+        count = _COUNT.get()
+        entry = entry_of(
+            caller,
+            shown.peer,
+            self._method.removeprefix("/remora.v1."),
+            self._asked,
+            outcome,
+            self._gate.clock.now_unix_ns(),
+            int(outcome == "OK") if count is None else count,
+        )
+        await self._gate.audit.keep(entry)
 
 
 async def _only(messages: AsyncIterator[Any]) -> Any:

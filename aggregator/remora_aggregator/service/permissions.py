@@ -35,6 +35,10 @@ class Act(Enum):
     READ_TASKS = "read tasks and budgets"
     STEER_TASKS = "create, change, pause or cancel tasks"
     RESUME_TASKS = "resume tasks"
+    SEND_SIGNALS = "send signals"
+    READ_SIGNALS = "read signals"
+    READ_SCORES = "read and follow scores"
+    STEER_SCORES = "change router versions and settings"
     PURGE = "purge records"
     READ_AUDIT = "read the audit log"
 
@@ -42,21 +46,22 @@ class Act(Enum):
 ANYBODY: Final = frozenset({Act.ASK_HEALTH})
 """What needs no identity: probes have none."""
 
-_EVERYBODY: Final = ANYBODY | {Act.LEARN_SERVICES, Act.READ_RECORDS, Act.READ_TASKS}
-_WRITING: Final = {Act.REPORT, Act.LEASE, Act.STEER_TASKS}
+_READING: Final = {Act.READ_RECORDS, Act.READ_TASKS, Act.READ_SIGNALS, Act.READ_SCORES}
+_EVERYBODY: Final = ANYBODY | {Act.LEARN_SERVICES} | _READING
+_WRITING: Final = {Act.REPORT, Act.LEASE, Act.STEER_TASKS, Act.SEND_SIGNALS}
 
 MAY: Final[Mapping[Role, frozenset[Act]]] = MappingProxyType(
     {
         # An agent may pause its own task until somebody has looked at it, and not undo a person's
         # pause: who resumes is no agent.
         Role.REPORTER: _EVERYBODY | _WRITING,
-        Role.MEMBER: _EVERYBODY | _WRITING | {Act.RESUME_TASKS},
+        Role.MEMBER: _EVERYBODY | _WRITING | {Act.RESUME_TASKS, Act.STEER_SCORES},
         Role.READER: _EVERYBODY,
         Role.ADMIN: frozenset(Act),
     }
 )
 
-QUERIES: Final = frozenset({Act.READ_RECORDS, Act.READ_TASKS, Act.READ_AUDIT})
+QUERIES: Final = frozenset({*_READING, Act.READ_AUDIT})
 """What counts against the limit of queries."""
 
 METHODS: Final[Mapping[str, Act]] = MappingProxyType(
@@ -79,6 +84,20 @@ METHODS: Final[Mapping[str, Act]] = MappingProxyType(
         "/remora.v1.TaskService/Cancel": Act.STEER_TASKS,
         "/remora.v1.TaskService/Pause": Act.STEER_TASKS,
         "/remora.v1.TaskService/Resume": Act.RESUME_TASKS,
+        "/remora.v1.SignalService/Send": Act.SEND_SIGNALS,
+        "/remora.v1.SignalService/Query": Act.READ_SIGNALS,
+        "/remora.v1.ScoreService/Watch": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Scores": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Timeline": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Benchmarks": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Log": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Versions": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Diff": Act.READ_SCORES,
+        "/remora.v1.ScoreService/Propose": Act.STEER_SCORES,
+        "/remora.v1.ScoreService/Activate": Act.STEER_SCORES,
+        "/remora.v1.ScoreService/RollBack": Act.STEER_SCORES,
+        # Whoever puts some needs STEER_SCORES, too; the service asks for it.
+        "/remora.v1.ScoreService/Settings": Act.READ_SCORES,
         "/remora.v1.AdminService/Purge": Act.PURGE,
         "/remora.v1.AdminService/Audit": Act.READ_AUDIT,
     }
@@ -89,10 +108,17 @@ AUDITED: Final = frozenset(
         "/remora.v1.TaskService/Cancel",
         "/remora.v1.TaskService/Pause",
         "/remora.v1.TaskService/Resume",
+        "/remora.v1.ScoreService/Propose",
+        "/remora.v1.ScoreService/Activate",
+        "/remora.v1.ScoreService/RollBack",
+        "/remora.v1.ScoreService/Settings",
         "/remora.v1.AdminService/Purge",
     }
 )
 """What is written down where it is not a reporter that does it, and where it is refused."""
+
+AUDITED_IF: Final[Mapping[str, str]] = MappingProxyType({"/remora.v1.ScoreService/Settings": "put"})
+"""The field that a message of such a method has to have; without it the method only asks."""
 
 
 def may(role: Role, act: Act) -> bool:

@@ -184,6 +184,10 @@ decide.
 class SignalStore(Protocol):
     """Keeps signals and trials."""
 
+    async def reporter_key(self) -> bytes:
+        """Give the secret that reporters are hashed with, the same in all replicas."""
+        ...
+
     async def take(self, signals: Sequence[Signal]) -> Sequence[TakenSignal]:
         """Store signals, in the order given."""
         ...

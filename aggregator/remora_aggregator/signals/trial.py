@@ -23,6 +23,7 @@ class ArmTrial:
         propensity: How likely the choice of this arm was; None where nothing was left to chance.
         arms: Keys of all arms that the call might have gone to; empty where nobody chose.
         rule: The route that had the call.
+        task_id: Of the task that the call was made for.
     """
 
     call_id: str
@@ -40,6 +41,7 @@ class ArmTrial:
     rule: str = ""
     requested_model: str = ""
     session_id: str = ""
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

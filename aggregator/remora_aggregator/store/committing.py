@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import zstandard
 
+from remora_aggregator.signals.record_trials import has_goal
+from remora_aggregator.signals.trial import ArmTrial
 from remora_aggregator.store.admission import unfit
 from remora_aggregator.store.facts import Stamp, facts_of, is_error, parted
+from remora_aggregator.store.learning_taking import Learning, ToldCall, told_trials
 from remora_aggregator.store.port import Backend, CallKey, Known, NewRecord, Writing
 from remora_aggregator.store.sql import Statement
 from remora_aggregator.store.task_tables import CountedCall, TaskTables
@@ -111,6 +114,7 @@ class _Given(NamedTuple):
     Attributes:
         new: None if it is unfit, with the reason.
         call: What its task counts; None if no task does.
+        trials: What it tells of arms; None: nothing that is asked for without a signal.
     """
 
     record: pb.CallRecord
@@ -118,6 +122,7 @@ class _Given(NamedTuple):
     new: NewRecord | None
     reason: str = ""
     call: TaskCall | None = None
+    trials: Sequence[ArmTrial] | None = None
 
 
 def _given(batch: Batch) -> Iterable[tuple[CallKey, _Given]]:
@@ -130,7 +135,8 @@ def _given(batch: Batch) -> Iterable[tuple[CallKey, _Given]]:
             continue
         task_id = record.attribution.task_id
         call = _task_call(record, stamp) if task_id and not _unfit_id(task_id) else None
-        yield key, _Given(record, stamp, new_record(record, stamp), call=call)
+        trials = told_trials(record, stamp.received_unix_ns) if has_goal(record) else None
+        yield key, _Given(record, stamp, new_record(record, stamp), call=call, trials=trials)
 
 
 class _Plan:
@@ -189,6 +195,20 @@ class _Plan:
         put(writing, changes)
         if calls:
             TaskTables(writing, self._mark).count(calls)
+        if new:
+            Learning(writing, self._mark).take_records(self._told())
+
+    def _told(self) -> Iterable[ToldCall]:
+        """What the records tell of arms that are to be written."""
+        for key, taken in self._taken.items():
+            yield ToldCall(
+                key.namespace,
+                key.pod_uid,
+                taken.record,
+                taken.stamp.received_unix_ns,
+                key in self._replaced,
+                taken.trials,
+            )
 
     def _counted(self) -> Iterable[CountedCall]:
         """What tasks count of the records that are to be written."""

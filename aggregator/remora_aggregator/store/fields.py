@@ -126,8 +126,10 @@ _OWN: Final = {
     "clock_skew_s": Field("clock_skew_s", Kind.NUMBER, "clock_skew_s"),
 }
 _SHORT: Final = {
-    path.rpartition(".")[2]: path for path in _COLUMNS if path.startswith(("attribution", "origin"))
-}
+    "goal": "attribution.goal",
+    **{path.rpartition(".")[2]: path for path in _COLUMNS
+       if path.startswith(("attribution", "origin"))},
+}  # fmt: skip
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 _MONEY_SUFFIX = "_usd"
 _MOST: Final = 1 << 63

@@ -59,6 +59,10 @@ class Writing(Protocol):
         """Say of which keys the call is stored as another pod's."""
         ...
 
+    def places(self, calls: Sequence[tuple[str, str]]) -> Sequence[tuple[CallKey, int]]:
+        """Find where calls are stored, given by namespace and id, whichever pods they are of."""
+        ...
+
     def facts_at(self, positions: Sequence[int]) -> Sequence[Facts]:
         """Read the columns of records."""
         ...
@@ -73,6 +77,17 @@ class Writing(Protocol):
 
     def run(self, statement: Statement) -> Sequence["Row"]:
         """Run any statement, and give its rows."""
+        ...
+
+    def tuples(
+        self, rows: Sequence[tuple[Value, ...]], kinds: Sequence[str]
+    ) -> Iterable[Statement]:
+        """Write rows as tables that a statement can select from, in as many parts as it takes.
+
+        Args:
+            rows: Of values, which become parameters.
+            kinds: The type of each column: ``text``, ``bigint`` or ``double precision``.
+        """
         ...
 
     def insert(self, records: Sequence[NewRecord]) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from remora_aggregator.store import removal
 from remora_aggregator.store.facts import Value
+from remora_aggregator.store.learning_purging import purge_learning
 from remora_aggregator.store.port import Backend, Row
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import SLICE_RECORDS
@@ -105,6 +106,9 @@ class Purging:
             if gone < SLICE_RECORDS:
                 break
             yield Purged(records, tasks)
+        while await self._store.write_with(partial(_purge_learning, backend, doomed)):
+            yield Purged(records, tasks)
+        self._store.wake_followers()
         yield Purged(records, tasks, is_done=True)
 
 
@@ -118,3 +122,13 @@ def _delete_tasks(backend: Backend, doomed: Doomed) -> int:
         return tables.delete_tasks(
             doomed.namespace, doomed.task_id, doomed.before_unix_ns, limit=SLICE_RECORDS
         )
+
+
+def _purge_learning(backend: Backend, doomed: Doomed) -> int:
+    return purge_learning(
+        backend,
+        doomed.namespace,
+        session_id=doomed.session_id,
+        task_id=doomed.task_id,
+        before_unix_ns=doomed.before_unix_ns,
+    )

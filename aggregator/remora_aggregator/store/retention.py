@@ -22,6 +22,8 @@ class Retention:
         facts_ns: Records, totals by hour and span, and tasks, so long after they were received.
         bodies_ns: Captured bodies, so long after they were received.
         days_ns: Totals by day, so long after the day.
+        signals_ns: Signals, so long after they came, and trials, so long after their calls began.
+        spans_ns: Spans and capsules of Kalibr's clients, so long after they came.
         facts_bytes: Of records without bodies; the oldest go first.
         bodies_bytes: Of bodies as they are stored, compressed; the oldest go first.
     """
@@ -31,6 +33,8 @@ class Retention:
     days_ns: int | None = None
     facts_bytes: int | None = None
     bodies_bytes: int | None = None
+    signals_ns: int | None = None
+    spans_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from remora.clock import Clock
 from remora.errors import Unavailable
 from remora.pauses import Sleep
 from remora_aggregator.store import removal, retention
+from remora_aggregator.store.kalibr_upkeep import KalibrUpkeep
+from remora_aggregator.store.learning_upkeep import LearningUpkeep
 from remora_aggregator.store.port import Backend
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import Retention, Slice, Stock
@@ -42,15 +44,19 @@ class Upkeep:
         keep: Retention,
         clock: Clock,
         tasks: StoredTasks | None = None,
+        learning: LearningUpkeep | None = None,
+        kalibr: KalibrUpkeep | None = None,
         *,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """Take the store, how much it may keep, and the tasks beside its records."""
+        """Take the store, how much it may keep, and what is kept beside its records."""
         self.shed_records = 0
         self.shed_bodies = 0
         self.damage = ""
         self._store = store
         self._tasks = tasks
+        self._learning = learning
+        self._kalibr = kalibr
         self._keep = keep
         self._clock = clock
         self._sleep = sleep
@@ -75,6 +81,10 @@ class Upkeep:
         await self._store.write_with(work)
         if self._tasks is not None:
             await self._tasks.forget_leases(now - FORGET_LEASES_NS)
+        if self._learning is not None:
+            await self._learning.shed()
+        if self._kalibr is not None:
+            await self._kalibr.shed()
 
     async def _remove(self, decide: Decide, remove: Remove) -> int:
         removed = 0

@@ -14,7 +14,10 @@ from remora_aggregator.web import (
     probes,
     record_watch,
     records,
+    router_versions,
+    scores,
     sign_in,
+    signals,
     task_steering,
     task_watch,
     tasks,
@@ -22,6 +25,9 @@ from remora_aggregator.web import (
 )
 from remora_aggregator.web.answering import json_answer
 from remora_aggregator.web.front import FRONT, Front, front_of
+from remora_aggregator.web.kalibr.operations import OPERATIONS as KALIBR_OPERATIONS
+from remora_aggregator.web.kalibr.operations import room_behind
+from remora_aggregator.web.kalibr.room import ROOM
 from remora_aggregator.web.middleware import BY_ROUTE, Handler, add_headers, surround
 from remora_aggregator.web.openapi import openapi_document
 from remora_aggregator.web.operation import (
@@ -61,6 +67,9 @@ OPERATIONS: Final[Operations] = (
     *tasks.OPERATIONS,
     *task_steering.OPERATIONS,
     *budgets.OPERATIONS,
+    *scores.OPERATIONS,
+    *router_versions.OPERATIONS,
+    *signals.OPERATIONS,
     *health.OPERATIONS,
     *field_list.OPERATIONS,
     *sign_in.OPERATIONS,
@@ -77,8 +86,10 @@ def make_app(front: Front) -> web.Application:
     """Make the application."""
     app = web.Application(client_max_size=MOST_BODY_BYTES, middlewares=[surround])
     app[FRONT] = front
-    app[BY_ROUTE] = {(one.method, one.path): one for one in OPERATIONS}
-    for operation in OPERATIONS:
+    app[ROOM] = room_behind(front)
+    served = (*OPERATIONS, *KALIBR_OPERATIONS)
+    app[BY_ROUTE] = {(one.method, one.path): one for one in served}
+    for operation in served:
         app.router.add_route(operation.method, _template(operation.path), _handler(operation))
         # Of events without an end there is no head alone.
         if operation.method == "GET" and operation.answer.media_type != EVENTS:

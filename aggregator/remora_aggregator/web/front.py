@@ -8,8 +8,10 @@ from aiohttp import web
 
 from remora.clock import Clock
 from remora.http_listening.connections import Connections
+from remora_aggregator.learning import Learning
 from remora_aggregator.service.audit import AuditSink
 from remora_aggregator.service.entrance import Entrance
+from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import Retention
 from remora_aggregator.store.task_store import StoredTasks
@@ -56,6 +58,8 @@ class Front:
 
     Attributes:
         tasks: Those beside the records.
+        signals: What is said of answers.
+        learned: What is learned of that.
         audit: Keeps who changed what.
         entrance: Says who asks, and whether they may.
         retention: How much is kept, and for how long.
@@ -67,11 +71,14 @@ class Front:
         body_places: For answers with bodies.
         watchers: How many follow the records.
         urandom: Gives so many random bytes.
+        signature_key: What spans of Kalibr's clients are signed with; empty: nobody looks.
         damage: Says what the last look over the store found damaged; empty: nothing.
     """
 
     store: RecordStore
     tasks: StoredTasks
+    signals: StoredSignals
+    learned: Learning
     audit: AuditSink
     entrance: Entrance
     clock: Clock
@@ -91,6 +98,7 @@ class Front:
     questions: int = 0
     watchers: int = 0
     body_places: asyncio.Semaphore = field(init=False)
+    signature_key: bytes = b""
     damage: Callable[[], str] = str
 
     def __post_init__(self) -> None:

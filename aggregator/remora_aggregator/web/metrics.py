@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from remora.learning.insights import Kind
 from remora_aggregator.store.committing import Batch, Verdict
 
 OTHER_ROUTE: Final = "other"
@@ -52,6 +53,22 @@ class SidecarFigures(NamedTuple):
     silent: int
     waiting_records: int
     waiting_bytes: int
+
+
+class LearningFigures(NamedTuple):
+    """What is known of learned routing.
+
+    Attributes:
+        watches: How many follow scores.
+        made: How many times a goal was scored.
+        insights: How many stand, by kind.
+        appeared: How many appeared, by kind.
+    """
+
+    watches: int
+    made: int
+    insights: Mapping[str, int]
+    appeared: Mapping[str, int]
 
 
 class ConnectionFigures(Protocol):
@@ -123,6 +140,10 @@ class AggregatorMetrics:
     def watch_sidecars(self, tell: Callable[[], "SidecarFigures"]) -> None:
         """Add what is known of the sidecars that report."""
         self.registry.register(_Families(lambda: _of_sidecars(tell())))
+
+    def watch_learning(self, tell: Callable[[], "LearningFigures"]) -> None:
+        """Add what is known of scores and insights."""
+        self.registry.register(_Families(lambda: _of_learning(tell())))
 
     def watch_export(self, dropped: Mapping[str, int]) -> None:
         """Add what an export over OTLP dropped, by reason."""
@@ -212,6 +233,23 @@ def _of_sidecars(found: SidecarFigures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         f"{_PREFIX}sidecars_waiting_bytes", "Room that they take there.", found.waiting_bytes
     )
+
+
+def _of_learning(found: LearningFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(f"{_PREFIX}score_watches", "Who follows scores.", found.watches)
+    yield CounterMetricFamily(f"{_PREFIX}scores_made", "Times that a goal was scored.", found.made)
+    standing = GaugeMetricFamily(
+        f"{_PREFIX}insights", "Insights about goals that stand, by kind.", labels=("kind",)
+    )
+    appeared = CounterMetricFamily(
+        f"{_PREFIX}insights_appeared", "Insights about goals that appeared, by kind.",
+        labels=("kind",),
+    )  # fmt: skip
+    for kind in get_args(Kind):
+        standing.add_metric((kind,), found.insights.get(kind, 0))
+        appeared.add_metric((kind,), found.appeared.get(kind, 0))
+    yield standing
+    yield appeared
 
 
 def _of_export(dropped: Mapping[str, int]) -> Iterator[Metric]:

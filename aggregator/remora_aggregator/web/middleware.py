@@ -99,7 +99,8 @@ async def _admit(request: web.Request, held: ExitStack) -> None:
     if operation is None:
         return
     if operation.act is not None:
-        visit = request[VISIT] = await let_in(request, shown_by(request), operation.act)
+        shown = (operation.shows or shown_by)(request)
+        visit = request[VISIT] = await let_in(request, shown, operation.act)
         held.enter_context(front.entrance.opened(visit.caller, visit.act))
     if operation.takes_place:
         held.enter_context(place(front))

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from remora_aggregator.service.permissions import Act
+from remora_aggregator.service.shown import Shown
 from remora_aggregator.web.parameters import Parameters
 from remora_aggregator.web.record_answer import CALL_ID
 
@@ -52,6 +53,7 @@ class Operation[P: Parameters]:
         others: Answers of other statuses.
         problems: Statuses of problems beside those that everything may answer with.
         act: What asking it is; None: it is anybody's.
+        shows: Reads what a request shows of who sends it; None: as everywhere.
         is_open: Whether it may be asked by any name, and by pages of any origin.
         takes_place: Whether it counts among the questions that are answered at once.
     """
@@ -68,6 +70,7 @@ class Operation[P: Parameters]:
     others: tuple[tuple[int, Content], ...] = ()
     problems: tuple[int, ...] = ()
     act: Act | None = Act.READ_RECORDS
+    shows: Callable[[web.Request], Shown] | None = None
     is_open: bool = False
     takes_place: bool = True
 

@@ -86,6 +86,23 @@ class CacheAnswer(Answer):
     saved_usd: str | None = money("What the answer would have cost.")
 
 
+class OutcomeAnswer(Answer):
+    """What can be told of an answer without asking anybody."""
+
+    model_config = ConfigDict(title="Outcome")
+
+    kind: str = Field(description="`check_passed`, `check_failed` or `provider_error`.")
+    strength: float = Field(description="How good the answer was, from 0 to 1.")
+    confidence: float = Field(description="How sure that is, from 0 to 1.")
+    failure_category: str | None = Field(description="Why it was no good; null if it was.")
+    failed_checks: list[str]
+
+
+def parameters() -> Any:
+    """Describe what policy set in a request besides the model."""
+    return Field(description="What policy set in the request besides the model; null: nothing.")
+
+
 class AttemptAnswer(Answer):
     """One try of a call against one provider and model."""
 
@@ -93,6 +110,7 @@ class AttemptAnswer(Answer):
 
     provider: str | None
     model: str | None
+    parameters: dict[str, Any] | None = parameters()
     status_code: int | None
     duration_s: float | None
     error: ErrorAnswer | None
@@ -113,6 +131,11 @@ class CandidateAnswer(Answer):
     est_cost_usd: str | None = money("What the call was likely to cost there.")
     reasons: list[str]
     filtered_out_by: str | None
+    parameters: dict[str, Any] | None = parameters()
+    propensity: float | None = Field(
+        description="How likely it was, where that was left to chance."
+    )
+    note: str | None = Field(description="In a word, why it was not likelier.")
 
 
 class DecisionAnswer(Answer):
@@ -126,6 +149,11 @@ class DecisionAnswer(Answer):
     strategy: str
     router: str | None
     propensity: float | None
+    risk: str | None = Field(description="Of learned routing: `low`, `medium` or `high`.")
+    reason: str | None = Field(
+        description="Of learned routing: `exploitation`, `thompson` or `exploration`."
+    )
+    scores: str | None = Field(description="Digest of the scores that learned routing went by.")
     fallback_chain: list[str]
     prompt_rewritten: bool
     credential: str | None
@@ -154,6 +182,7 @@ class ReceiptAttemptAnswer(Answer):
 
     provider: str | None
     model_id: str | None
+    parameters: dict[str, Any] | None = parameters()
     status_code: int | None
     failure: str | None
     error: str | None
@@ -219,6 +248,7 @@ class RecordAnswer(Answer):
     task_id: str | None
     trace_id: str | None
     parent_span_id: str | None
+    goal: str | None = Field(description="What the call was for.")
     pod_name: str | None
     workload: str | None
     node: str | None
@@ -255,6 +285,9 @@ class RecordAnswer(Answer):
     opaque: bool
     attempts: list[AttemptAnswer]
     receipt: ReceiptAnswer | None
+    outcome: OutcomeAnswer | None = Field(
+        description="Null where the call has no goal, or nothing can be told of its answer."
+    )
     notes: list[str]
     capture: str | None
     cursor: str = Field(description="Where to go on after this record.")

@@ -16,10 +16,12 @@ from remora.errors import ConfigError, Problem
 from remora.http_listening.connections import Connections
 from remora.http_listening.listener import Listener, Patience, Served
 from remora_aggregator.keeping import retention_of
+from remora_aggregator.learning import Learning
 from remora_aggregator.service.audit import AuditLog, AuditSink
 from remora_aggregator.service.entrance import Entrance
 from remora_aggregator.serving_certificate import CertificateFiles
 from remora_aggregator.settings import AggregatorSettings
+from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.postgres.sidecar_table import SidecarTable
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.task_store import StoredTasks
@@ -29,7 +31,7 @@ from remora_aggregator.web.admission import Admission
 from remora_aggregator.web.app import make_app
 from remora_aggregator.web.cookie import Seal
 from remora_aggregator.web.front import Bounds, Front
-from remora_aggregator.web.metrics import AggregatorMetrics
+from remora_aggregator.web.metrics import AggregatorMetrics, LearningFigures
 from remora_aggregator.web.middleware import unreadable_answer
 from remora_aggregator.web.readiness import Readiness
 from remora_aggregator.web.roster import Roster
@@ -77,7 +79,7 @@ class HttpSide:
 @asynccontextmanager
 async def serving_http(
     settings: AggregatorSettings, store: RecordStore, entrance: Entrance, clock: Clock,
-    *, audit: AuditSink | None = None, bounds: Bounds = _DEFAULT_BOUNDS,
+    learned: Learning, *, audit: AuditSink | None = None, bounds: Bounds = _DEFAULT_BOUNDS,
 ) -> AsyncIterator[HttpSide]:  # fmt: skip
     """Serve HTTP, if the settings want that, and export calls.
 
@@ -93,7 +95,8 @@ async def serving_http(
     roster = Roster()
     store.commit_watchers.append(roster.count_commit)
     front = Front(
-        store=store, tasks=StoredTasks(store, clock), audit=audit or AuditLog(),
+        store=store, tasks=StoredTasks(store, clock), signals=StoredSignals(store),
+        learned=learned, audit=audit or AuditLog(),
         entrance=entrance, clock=clock,
         admission=Admission(settings.http_hosts),
         seal=Seal(sign_in_key(settings.sign_in_key_file, settings.data_dir)),
@@ -102,8 +105,10 @@ async def serving_http(
         connections=Connections(bounds.connections),
         bounds=bounds, retention=retention_of(settings), roster=roster,
         stock=StockWatch(store, roster, clock), version=__version__, urandom=secrets.token_bytes,
+        signature_key=_signature_key(settings),
     )  # fmt: skip
     metrics.watch_sidecars(lambda: roster.figures(clock.now_unix_ns()))
+    metrics.watch_learning(lambda: LearningFigures(*learned.figures()))
     metrics.watch_position(readiness)
     metrics.watch_connections(front.connections)
     table = None if settings.database is None else SidecarTable(store)
@@ -154,6 +159,12 @@ def _bound(
             raise ConfigError([Problem(_VARIABLE, what)]) from error
         logger.warning("%s, so nothing is served over HTTP; %s names another", what, _VARIABLE)
         return None
+
+
+def _signature_key(settings: AggregatorSettings) -> bytes:
+    """Read what spans have to be signed with; it is looked before whether it can be."""
+    path = settings.span_signature_key_file
+    return b"" if path is None else path.read_bytes().strip()
 
 
 def _context(settings: AggregatorSettings) -> RenewedContext | None:

@@ -3,15 +3,13 @@
 The same decisions as TaskService's, by the same permissions, in the same audit log.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from remora.errors import BadRequest
-from remora_aggregator.service.audit import entry_of
 from remora_aggregator.service.caller import Caller, Role
 from remora_aggregator.service.permissions import Act
 from remora_aggregator.tasks import lifecycle
@@ -26,7 +24,8 @@ from remora_aggregator.tasks.task import (
     gone,
 )
 from remora_aggregator.web.answering import in_time, json_answer
-from remora_aggregator.web.callers import VISIT, caller_of
+from remora_aggregator.web.audited import audited
+from remora_aggregator.web.callers import caller_of
 from remora_aggregator.web.front import front_of
 from remora_aggregator.web.operation import Operation, json_of
 from remora_aggregator.web.parameters import NoParameters
@@ -117,27 +116,13 @@ def _unknown(key: TaskKey, asking: Asking, *, create: bool) -> TaskEntry:
     return TaskEntry(begun(key, State.PENDING, asking.by, asking.reason, asking.now_unix_ns))
 
 
-@asynccontextmanager
-async def _audited(
+def _audited(
     request: web.Request, caller: Caller, what: str, act: Act, asked: dict[str, Any]
-) -> AsyncIterator[None]:
-    """Write down how it ended; what a sidecar asks for its own tasks is not written down."""
+) -> AbstractAsyncContextManager[None]:
+    """Write it down; but not what a sidecar asks for its own tasks."""
     if caller.role is Role.REPORTER and act is Act.STEER_TASKS:
-        yield
-        return
-    front, outcome = front_of(request), "UNKNOWN"
-    try:
-        yield
-        outcome = "OK"
-    except BadRequest as error:
-        outcome = error.code.upper()
-        raise
-    finally:
-        entry = entry_of(
-            caller, request[VISIT].shown.peer, what, asked, outcome, front.clock.now_unix_ns(),
-            1 if outcome == "OK" else 0,
-        )  # fmt: skip
-        await front.audit.keep(entry)
+        return nullcontext()
+    return audited(request, what, asked)
 
 
 def _operation(word: str, summary: str, body: type[BaseModel], handler: Any) -> Operation[Any]:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from remora.clock import SystemClock
 from remora.errors import BadRequest
 from remora.tasks import TaskOwner
+from remora_aggregator.learning import learning
 from remora_aggregator.service.admin_service import AdminService
 from remora_aggregator.service.audit import AuditEntry
 from remora_aggregator.service.audit_reading import AuditReader
@@ -23,12 +24,21 @@ from remora_aggregator.service.entrance import Entrance, EntranceRates
 from remora_aggregator.service.flight import Flight
 from remora_aggregator.service.gate import Admitted, Gate, counted
 from remora_aggregator.service.record_service import RecordService
+from remora_aggregator.service.signal_service import SignalService
 from remora_aggregator.service.task_service import TaskService
+from remora_aggregator.store.learning_score_store import StoredScores
+from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.purging import Purging
 from remora_aggregator.store.sqlite.backend import opened
 from remora_aggregator.tasks.memory_store import MemoryTaskStore
 from remora_aggregator.testing_tasks import NoRecords
-from remora_proto.v1 import admin_pb2_grpc, records_pb2_grpc, tasks_pb2_grpc
+from remora_proto.v1 import (
+    admin_pb2_grpc,
+    records_pb2_grpc,
+    scores_pb2_grpc,
+    signals_pb2_grpc,
+    tasks_pb2_grpc,
+)
 
 CALLERS = {
     "pod": Caller("team-a", Role.REPORTER, "agent-1/pod-1", pod_uid="pod-1"),
@@ -122,7 +132,7 @@ async def gated(
     options: tuple[tuple[str, int], ...] = (),
     **times: float,
 ) -> AsyncIterator[Gated]:
-    """Serve records, tasks and admins behind the gate."""
+    """Serve records, tasks, signals, scores and admins behind the gate."""
     clock, who = SystemClock(), ByToken()
     entrance = Entrance(who, (rates or EntranceRates()).limits, clock, calls_each=calls_each)
     flight, audit = Flight(bytes_in_flight), Kept()
@@ -135,6 +145,11 @@ async def gated(
         records_pb2_grpc.add_RecordServiceServicer_to_server(records, server)
         tasks = TaskService(MemoryTaskStore(clock), NoRecords(), Admitted(), clock)
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(tasks, server)
+        signals = SignalService(StoredSignals(store), Admitted(), clock)
+        signals_pb2_grpc.add_SignalServiceServicer_to_server(signals, server)
+        scores = StoredScores(store, clock)
+        learned = await stack.enter_async_context(learning(scores, store, Admitted(), clock))
+        scores_pb2_grpc.add_ScoreServiceServicer_to_server(learned.service, server)
         done = AuditReader(folder / "audit.jsonl")
         admin = AdminService(Purging(store), done, Admitted(), count=counted)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)

@@ -11,10 +11,12 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.aggregator.service.gated import gated
 
 from remora_aggregator.service.permissions import METHODS, Act, Role, may
-from remora_proto.v1 import admin_pb2, records_pb2, tasks_pb2
+from remora_proto.v1 import admin_pb2, records_pb2, scores_pb2, signals_pb2, tasks_pb2
 
 CODE = grpc.StatusCode
-FILES = (records_pb2, tasks_pb2, admin_pb2, health_pb2, reflection_pb2)
+FILES = (
+    records_pb2, tasks_pb2, signals_pb2, scores_pb2, admin_pb2, health_pb2, reflection_pb2,
+)  # fmt: skip
 SERVICES = [service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 BY_PATH = {
     f"/{service.full_name}/{method.name}": method
@@ -43,6 +45,19 @@ LETTERS = {
     "TaskService/Cancel": "pod member admin all",
     "TaskService/Pause": "pod member admin all",
     "TaskService/Resume": "member admin all",
+    "SignalService/Send": "pod member admin all",
+    "SignalService/Query": "pod member reader admin all",
+    "ScoreService/Watch": "pod member reader admin all",
+    "ScoreService/Scores": "pod member reader admin all",
+    "ScoreService/Timeline": "pod member reader admin all",
+    "ScoreService/Benchmarks": "pod member reader admin all",
+    "ScoreService/Log": "pod member reader admin all",
+    "ScoreService/Versions": "pod member reader admin all",
+    "ScoreService/Diff": "pod member reader admin all",
+    "ScoreService/Settings": "pod member reader admin all",
+    "ScoreService/Propose": "member admin all",
+    "ScoreService/Activate": "member admin all",
+    "ScoreService/RollBack": "member admin all",
     "AdminService/Purge": "admin all",
     "AdminService/Audit": "admin all",
 }

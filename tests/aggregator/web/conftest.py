@@ -11,9 +11,12 @@ import pytest
 
 from remora.clock import Clock, SystemClock
 from remora_aggregator.guard import guarding
+from remora_aggregator.learning import learning
 from remora_aggregator.service.audit_file import AUDIT_FILE, AuditFile
+from remora_aggregator.service.gate import Admitted
 from remora_aggregator.settings import AggregatorSettings
 from remora_aggregator.store.facts import Stamp
+from remora_aggregator.store.learning_score_store import StoredScores
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.sqlite.backend import opened
 from remora_aggregator.web.front import Bounds
@@ -113,8 +116,9 @@ def open_api(tmp_path: Path) -> OpenApi:
         async with (
             opened(tmp_path / "records.db") as store,
             guarding(settings, used_clock, AuditFile(tmp_path / AUDIT_FILE)) as guard,
+            learning(StoredScores(store, used_clock), store, Admitted(), used_clock) as learned,
             serving_http(
-                settings, store, guard.entrance, used_clock, bounds=bounds or Bounds()
+                settings, store, guard.entrance, used_clock, learned, bounds=bounds or Bounds()
             ) as http,
             aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client,
         ):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from remora.clock import SystemClock
+from remora.learning.evidence import Evidence, Source
+from remora_aggregator.signals.signal import Signal
 from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
 from remora_aggregator.tasks.leases import AccountKey, Ask, LeaseSettings, Request, answered
 from remora_aggregator.web.app import OPERATIONS
@@ -31,13 +33,21 @@ async def asked(api, call):
                 number,
                 started_unix_nano=now_ns - number * 10**9,
                 latency_s=number / 2,
-                attribution=pb.Attribution(task_id="nightly"),
+                sent_model="gpt-4o",
+                attribution=pb.Attribution(task_id="nightly", goal="summarization"),
             )
             for number in range(120)
         )
     )
     await _spend(api)
+    await _reject(api, now_ns)
     return api
+
+
+async def _reject(api, now_ns):
+    """Have a user reject an answer."""
+    evidence = Evidence(Source.EXPLICIT, 0.0, 1.0, now_ns // 10**6, "s", "user_rejected")
+    await api.http.front.signals.take([Signal("local", "s", f"{1:032x}", evidence, now_ns)])
 
 
 async def _spend(api):
@@ -82,7 +92,19 @@ async def test_every_command_of_the_page_is_answered(asked, block):
         assert answer["where"] == "where.0"
         return
     assert "status" not in answer, answer
-    told = ("records", "rows", "role", "tasks", "task_id", "stock", "budgets")
+    told = (
+        "records",
+        "rows",
+        "role",
+        "tasks",
+        "task_id",
+        "stock",
+        "budgets",
+        "goals",
+        "benchmarks",
+        "signals",
+        "version",
+    )
     assert any(answer.get(name) for name in told)
 
 

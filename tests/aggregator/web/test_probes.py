@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from remora.errors import Unavailable
 from remora.telemetry.metric_names import metric_name
 from remora.testing.clock import ManualClock
-from remora_aggregator.web.metrics import AggregatorMetrics, SidecarFigures
+from remora_aggregator.web.metrics import AggregatorMetrics, LearningFigures, SidecarFigures
 from remora_proto.v1 import records_pb2 as pb
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
@@ -132,6 +132,7 @@ def _families():
     metrics.watch_connections(Connections())
     metrics.watch_position(Position())
     metrics.watch_sidecars(lambda: SidecarFigures(1, 1, 2, 300))
+    metrics.watch_learning(lambda: LearningFigures(1, 2, Counter(), Counter()))
     metrics.watch_export(Counter(queue_full=1))
     metrics.count_request("/v1/records", 200)
     return list(metrics.registry.collect())

@@ -29,7 +29,10 @@ async def test_a_cookie_opens_what_its_token_does(open_api, token_file, call):
             "role": "reader",
             "namespace": "",
             "namespaces": ["team-a"],
-            "may": ["ask_health", "learn_services", "read_records", "read_tasks"],
+            "may": [
+                "ask_health", "learn_services", "read_records", "read_scores", "read_signals",
+                "read_tasks",
+            ],
             "aggregator_version": answer.json["aggregator_version"],
             "expires_at": "2026-01-01T12:00:00.000000Z",
         }

@@ -49,6 +49,10 @@ _ELSEWHERE: Final = (
     f"select at from {_CALL_KEYS} where exists (select from calls "  # noqa: S608 - as above
     "where namespace = n and call_id = c and pod_uid <> p)"
 )
+_PLACES: Final = (
+    "select calls.namespace, calls.call_id, calls.pod_uid, calls.position "
+    "from unnest(%s::text[], %s::text[]) as k(n, c) join calls on namespace = n and call_id = c"
+)
 _POSITIONS: Final = (
     "select setval('positions', greatest((select last_value from positions) + %(count)s::bigint, "
     "(extract(epoch from clock_timestamp()) * 1000000)::bigint + %(count)s::bigint - 1))"
@@ -158,6 +162,13 @@ class PostgresWriting:
             return set()
         return {keys[at - 1] for (at,) in self._run(_ELSEWHERE, _arrays(keys))}
 
+    def places(self, calls: Sequence[tuple[str, str]]) -> Sequence[tuple[CallKey, int]]:
+        """Find where calls are stored, whichever pods they are of."""
+        if not calls:
+            return ()
+        rows = self._run(_PLACES, _arrays(calls))
+        return [(CallKey(*key), position) for *key, position in rows]
+
     def facts_at(self, positions: Sequence[int]) -> Sequence[Facts]:
         """Read the columns of records."""
         return [tuple(row) for row in self._run(_FACTS_AT, (list(positions),))]
@@ -182,6 +193,16 @@ class PostgresWriting:
         parameters = [without_nul(value) for value in statement.parameters]
         rows: Sequence[Row] = self._run(marked(statement.sql), parameters)  # type: ignore[assignment]  # as the columns say
         return rows
+
+    def tuples(
+        self, rows: Sequence[tuple[Value, ...]], kinds: Sequence[str]
+    ) -> Iterable[Statement]:
+        """Write rows as a table that a statement can select from."""
+        if rows:
+            arrays = ", ".join(f"?::{kind}[]" for kind in kinds)
+            # An array of each column; `run` passes them on.
+            columns: Any = tuple(_arrays(rows))
+            yield Statement(f"(select * from unnest({arrays}))", columns)  # noqa: S608 - as above
 
     def insert(self, records: Sequence[NewRecord]) -> None:
         """Write records, at positions that grow in their order."""

@@ -9,6 +9,8 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from remora.errors import ConfigError, Problem
+from remora_aggregator.store.kalibr_schema import tables as kalibr_tables
+from remora_aggregator.store.learning_schema import learning_tables
 from remora_aggregator.store.sqlite.carrying_over import carry_over
 from remora_aggregator.store.task_schema import BUDGETS_SAID, tables
 
@@ -92,6 +94,20 @@ def _indexing(database: Database) -> None:
     """Say up to which position the words of bodies are in their index, and how many are not."""
     database.execute("create table indexing (position integer not null, bodies integer not null)")
     database.execute("insert into indexing select coalesce(max(position), 0), 0 from bodies")
+
+
+@steps(name="0006_learning")
+def _learning(database: Database) -> None:
+    """Keep signals, trials and what is learned of them."""
+    for statement in learning_tables("text", "blob", "integer primary key autoincrement"):
+        database.execute(statement)
+
+
+@steps(name="0007_kalibr")
+def _kalibr(database: Database) -> None:
+    """Keep what Kalibr's clients send."""
+    for statement in kalibr_tables("text"):
+        database.execute(statement)
 
 
 _SUM_COLUMNS = """

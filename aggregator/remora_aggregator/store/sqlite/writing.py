@@ -1,7 +1,7 @@
 """A transaction that writes records and totals to SQLite."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -37,6 +37,10 @@ _KNOWN: Final = (
     # In this order: each is looked up by the index of keys.
     "from asked cross join records on namespace = n and call_id = c and pod_uid = p"
 )
+_PLACES: Final = (
+    "with asked(n, c) as (values {}) select namespace, call_id, pod_uid, position "
+    "from asked cross join records on namespace = n and call_id = c"
+)
 _KEYS_AT_ONCE: Final = 100
 _ELSEWHERE: Final = (
     "select 1 from records where namespace = ? and call_id = ? and pod_uid <> ? limit 1"
@@ -69,6 +73,19 @@ _PUT_SPAN: Final = (
     f"values ({_marks(len(SpanKey._fields) + len(SUMS) + 2)})"
 )
 _DROP_SPAN: Final = f"delete from span_totals where {_matches(SpanKey._fields)}"  # noqa: S608 - as above
+
+
+_PARTS: Final = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Few sizes, so that few statements differ: each is compiled once."""
+
+
+def in_parts[T](rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Give rows in parts of a few sizes."""
+    begin = 0
+    for size in _PARTS:
+        while len(rows) - begin >= size:
+            yield rows[begin : begin + size]
+            begin += size
 
 
 class TotalsCache[K: tuple[object, ...]]:
@@ -144,6 +161,16 @@ class SqliteWriting:
         """Say of which keys the call is stored as another pod's."""
         return {key for key in keys if self._connection.execute(_ELSEWHERE, key).fetchone()}
 
+    def places(self, calls: Sequence[tuple[str, str]]) -> Sequence[tuple[CallKey, int]]:
+        """Find where calls are stored, whichever pods they are of."""
+        found: list[tuple[CallKey, int]] = []
+        for begin in range(0, len(calls), _KEYS_AT_ONCE):
+            some = calls[begin : begin + _KEYS_AT_ONCE]
+            sql = _PLACES.format(", ".join(["(?, ?)"] * len(some)))
+            for *key, position in self._connection.execute(sql, _flat(some)):
+                found.append((CallKey(*key), position))
+        return found
+
     def facts_at(self, positions: Sequence[int]) -> Sequence[Facts]:
         """Read the columns of records."""
         rows = (self._connection.execute(_FACTS_AT, (at,)).fetchone() for at in positions)
@@ -182,6 +209,15 @@ class SqliteWriting:
         if "_totals" in statement.sql:
             self._caches.clear()
         return self._connection.execute(statement.sql, statement.parameters).fetchall()
+
+    def tuples(
+        self, rows: Sequence[tuple[Value, ...]], kinds: Sequence[str]
+    ) -> Iterable[Statement]:
+        """Write rows as tables that a statement can select from."""
+        one = f"({_marks(len(kinds))})"
+        for some in in_parts(rows):
+            values = ", ".join([one] * len(some))
+            yield Statement(f"(values {values})", tuple(value for row in some for value in row))
 
     def insert(self, records: Sequence[NewRecord]) -> None:
         """Write records, at positions that grow in their order."""
@@ -260,7 +296,7 @@ class SqliteWriting:
         self._caches.spans.put(totals)
 
 
-def _flat(keys: Sequence[CallKey]) -> list[str]:
+def _flat(keys: Sequence[tuple[str, ...]]) -> list[str]:
     return [part for key in keys for part in key]
 
 

@@ -13,8 +13,11 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from remora.clock import SystemClock
+from remora.learning.evidence import Evidence, Source
 from remora_aggregator.server import Aggregator
+from remora_aggregator.signals.signal import Signal
 from remora_aggregator.store.facts import Stamp
+from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.task_store import StoredTasks
 from remora_aggregator.tasks import lifecycle
 from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
@@ -73,6 +76,19 @@ class Served:
             return answered(books, request, now_unix_ns, LeaseSettings())
 
         await tasks.change_books(request.wanted, decide)
+
+    async def signal(self, *said: tuple[str, str, float]) -> None:
+        """Have users say how good answers were: call, id of the signal, strength."""
+        now_ns = SystemClock().now_unix_ns()
+        signals = [
+            Signal(
+                "local", signal_id, call_id,
+                Evidence(Source.EXPLICIT, strength, 1.0, now_ns // 10**6, signal_id, "user"),
+                now_ns,
+            )
+            for call_id, signal_id, strength in said
+        ]  # fmt: skip
+        await StoredSignals(self.aggregator.store).take(signals)
 
     async def bound_task(self, task_id: str, picousd: int, title: str = "") -> None:
         """Give a task a budget of its own."""

@@ -29,11 +29,14 @@ async def test_markup_in_records_is_text_wherever_it_is_shown(served, tab, now_n
         error=pb.CallError(type=EVIL, message=EVIL),
         request_body=body,
         response_body=pb.Body(content=EVIL.encode()),
-        attribution=pb.Attribution(session_id=EVIL, task_id=EVIL[:200], agent_id=EVIL),
+        attribution=pb.Attribution(session_id=EVIL, task_id=EVIL[:200], agent_id=EVIL, goal=EVIL),
+        outcome=pb.Outcome(kind=EVIL, failure_category=EVIL, failed_checks=[EVIL]),
         origin=pb.Origin(pod_name=EVIL, workload=EVIL, node=EVIL, labels={"app": EVIL}),
     )
     for candidate in record.receipt.candidates:
         candidate.filtered_out_by = EVIL
+        candidate.note, candidate.parameters = EVIL, json.dumps({EVIL: EVIL})
+    record.receipt.risk = record.receipt.reason = record.receipt.scores = EVIL
     record.request_body.content = body.content
     await served.put(record)
     await served.bound_task(EVIL[:200], 10**9, EVIL[:200])

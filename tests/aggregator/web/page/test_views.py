@@ -1,5 +1,6 @@
 """Each view, in both schemes, narrow and wide: what it shows, and how it is made."""
 
+import random
 import re
 
 import pytest
@@ -23,6 +24,9 @@ VIEWS = {
     "tasks": "#/tasks",
     "task": "#/tasks/local/nightly-03",
     "budgets": "#/budgets",
+    "scores": "#/scores",
+    "goal": "#/scores/summarization",
+    "benchmarks": "#/benchmarks",
     "health": "#/health",
 }
 
@@ -32,6 +36,26 @@ async def filled(served, now_ns, count=150):
     await served.put(fleet.decided(now_ns), pod="q")
     await served.bound_task("nightly-03", 10**10, "Nightly digest")
     await served.lease(AccountKey("local", "per-task", "task", "nightly-03"), Limit(10**12, 500))
+
+
+async def judged(served, now_ns, goal="summarization"):
+    """Have calls for a goal, of two models, and users who like what the one says."""
+    dice = random.Random(7)  # noqa: S311 - figures for a picture
+    calls = [
+        fleet.usual(10_000 + number, now_ns - (60 - number) * 600 * 10**9, dice)
+        for number in range(60)
+    ]
+    for number, record in enumerate(calls):
+        record.attribution.goal = goal
+        record.provider, record.status_code, record.cached = "openai", 200, False
+        record.sent_model = ("gpt-4o", "gpt-4o-mini")[number % 2]
+    await served.put(*calls, pod="judged")
+    await served.signal(
+        *(
+            (record.call_id, f"{goal}-{number}", float(number % 2 == 0 or number % 5 == 0))
+            for number, record in enumerate(calls)
+        )
+    )
 
 
 NAMES_PROGRAM = """
@@ -66,6 +90,7 @@ STRUCTURE_PROGRAM = """
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1600), ("dark", 400)])
 async def test_every_view_is_well_made(served, open_tab, now_ns, scheme, width):
     await filled(served, now_ns)
+    await judged(served, now_ns)
     grounds = {"light": "rgb(246, 247, 249)", "dark": "rgb(18, 22, 27)"}
     async with open_tab(served.url, width=width, scheme=scheme) as tab:
         for name, address in VIEWS.items():
@@ -128,6 +153,45 @@ async def test_a_call_is_shown_with_its_decision_and_what_was_said(served, tab, 
     await expect(tab.get("link", "nightly-03")).to_have_attribute(
         "href", "#/tasks/local/nightly-03"
     )
+
+
+async def test_a_learned_choice_says_how_likely_each_was_and_what_is_known_of_the_answer(
+    served, tab, now_ns
+):
+    warm, small = '{"temperature":0.7}', "gpt-4o-mini"
+    record = fleet.decided(
+        now_ns,
+        attribution=pb.Attribution(goal="extract"),
+        outcome=pb.Outcome(
+            kind="check_failed", confidence=0.6, failure_category="malformed_output",
+            failed_checks=["json"],
+        ),
+    )  # fmt: skip
+    receipt = pb.Receipt(
+        policy="p", policy_version="ab", rule="chat", router="learned", propensity=0.8,
+        reason="thompson", risk="low", scores="cd" * 32,
+        candidates=[
+            pb.CandidateReceipt(
+                provider="openai", model=small, parameters=warm, propensity=0.8, score=0.9
+            ),
+            pb.CandidateReceipt(provider="openai", model=small, propensity=0.0, note="tied"),
+        ],
+    )  # fmt: skip
+    record.receipt.CopyFrom(receipt)
+    record.attempts[0].model, record.attempts[0].parameters = small, warm
+    await served.put(record)
+    await tab.open(f"#/calls/{CALL}")
+    steps = tab.page.locator(".decision > li")
+    await expect(steps.nth(1)).to_contain_text(
+        "A model that may be better than the best known; risk low; by scores cdcdcdcdcd."
+    )
+    rows = tab.get("table", "Candidates").get_by_role("row")
+    await expect(rows.nth(1)).to_contain_text('with {"temperature":0.7}')
+    await expect(rows.nth(1)).to_contain_text("80 %")
+    await expect(rows.nth(1)).to_contain_text("chosen")
+    await expect(rows.nth(2)).to_contain_text("as good as a cheaper or faster one")
+    await expect(steps.last).to_contain_text("check failed malformed_output, fails json, strength")
+    await expect(tab.get("link", "extract")).to_have_attribute("href", re.compile("goal"))
 
 
 async def test_a_refused_call_says_what_refused_it(served, tab, now_ns):
@@ -273,7 +337,44 @@ async def test_shared_budgets_are_drawn_with_what_is_leased_and_when_they_begin_
     await expect(tab.get("table", "Shared budgets").get_by_role("row")).to_have_count(2)
 
 
+async def test_a_goal_is_shown_with_its_arms_their_intervals_and_what_to_know(served, tab, now_ns):
+    await judged(served, now_ns)
+    await tab.open("#/scores")
+    row = tab.get("row", re.compile("summarization"))
+    await expect(row).to_contain_text("openai/gpt-4o")
+    await row.get_by_role("link", name="summarization").click()
+    await tab.settled()
+    await expect(tab.get("heading", "summarization", level=1)).to_be_visible()
+    arm = tab.get("table", "Arms").get_by_role("row", name=re.compile("^openai.gpt-4o "))
+    await expect(arm).to_contain_text("100 % (89 % to 100 %)")
+    await tab.has("path underperforming")
+    await tab.page.get_by_text("As a table").click()
+    chart = tab.page.locator("details.alternative tbody tr")
+    await expect(chart.first).to_contain_text("100 % (")
+
+
+async def test_another_time_is_asked_for_and_stands_in_the_address(served, tab, now_ns):
+    await judged(served, now_ns)
+    await tab.open("#/scores/summarization")
+    await tab.page.get_by_label("Time", exact=True).select_option("1h")
+    await tab.settled()
+    assert await tab.page.evaluate("() => location.hash") == "#/scores/summarization?window=1h"
+    await expect(tab.get("table", "Arms").get_by_role("row")).to_have_count(3)
+
+
+async def test_benchmarks_say_what_models_did(served, tab, now_ns):
+    await judged(served, now_ns)
+    await tab.open("#/benchmarks?goal=summarization")
+    mini = tab.get("table", "Models").get_by_role("row", name=re.compile("^gpt-4o-mini"))
+    await expect(mini).to_contain_text("20 % (9.5 % to 37 %)")
+    await expect(mini).to_contain_text("30")
+
+
 NOTHING = [
+    ("#/scores", "No scores yet."),
+    ("#/scores/none", "Nothing was said of answers in this time."),
+    ("#/benchmarks", "No model was called in this time."),
+    ("#/benchmarks?goal=none", "No model was called in this time."),
     ("#/calls", "No calls yet."),
     ("#/calls?where=provider%3Dx", "No call matches."),
     (f"#/calls/{9:032x}", "There is no such call."),

@@ -199,6 +199,7 @@ function origin(record) {
       ["Agent", calls("agent_id", record.agent_id)],
       ["Data", calls("data_id", record.data_id)],
       ["Combo", calls("combo_id", record.combo_id)],
+      ["Goal", calls("goal", record.goal)],
       ["Trace", calls("trace_id", record.trace_id)],
       ["Namespace", calls("namespace", record.namespace)],
       ["Workload", calls("workload", record.workload)],

@@ -1,6 +1,7 @@
 // A chart over time: stacked bars or lines, with a legend, a table, and a mark that keys move.
 
-import { alternative, legend, moment } from "./chart_words.js";
+import { bands } from "./chart_bands.js";
+import { alternative, figure, legend, moment } from "./chart_words.js";
 import { h, newId, svg, text } from "./dom.js";
 import { ticks, timeTicks } from "./scales.js";
 
@@ -17,10 +18,11 @@ const short = (figure) => figure.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?
  * Draw series over time.
  *
  * `series` are {name, values, kind}, one value (or null) for each of `starts`; `kind` is the number of
- * a colour. `starts` are moments in ms, `stepMs` apart.
+ * a colour. A `band` of lines is an interval [low, high] (or null) for each value. `starts` are moments
+ * in ms, `stepMs` apart. `most` is what the axis reaches whatever the values are.
  */
-export function timeChart({ title, series, starts, stepMs, format, stacked }) {
-  const chart = new Chart({ title, series, starts, stepMs, format, stacked });
+export function timeChart({ title, series, starts, stepMs, format, stacked, most = 0 }) {
+  const chart = new Chart({ title, series, starts, stepMs, format, stacked, most });
   return h(
     "figure",
     { class: "figure", "aria-label": title },
@@ -64,7 +66,7 @@ class Chart {
   draw() {
     const width = this.element.clientWidth;
     if (!width || !this.starts.length) return;
-    const most = Math.max(...this.starts.map((_, at) => this.height(at)), 0);
+    const most = Math.max(...this.starts.map((_, at) => this.height(at)), this.most);
     const marks = ticks(most);
     const labels = marks.map((value) => short(this.format(value)));
     this.left = Math.max(LEFT_LEAST, Math.max(...labels.map((one) => one.length)) * LETTER + 10);
@@ -74,7 +76,7 @@ class Chart {
     this.mark = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.drawing.replaceChildren(
       ...this.axes(marks, labels, width),
-      ...(this.stacked ? this.bars() : this.lines()),
+      ...(this.stacked ? this.bars() : [...bands(this), ...this.lines()]),
       this.mark,
     );
     this.drawing.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
@@ -163,7 +165,7 @@ class Chart {
   told(at) {
     const parts = this.series
       .filter((one) => one.values[at] !== null && one.values[at] !== undefined && one.values[at] !== 0)
-      .map((one) => `${one.name} ${this.format(one.values[at])}`);
+      .map((one) => `${one.name} ${figure(one, at, this.format)}`);
     return `${moment(this.starts[at], this.stepMs)}: ${parts.join(", ") || "nothing"}`;
   }
 
@@ -219,13 +221,13 @@ class Chart {
         "ul",
         {},
         rows.length
-          ? rows.map(({ one, value }) =>
+          ? rows.map(({ one }) =>
               h(
                 "li",
                 {},
                 h("span", { class: `swatch s${one.kind}` }),
                 text(one.name, { short: true }),
-                h("span", {}, this.format(value)),
+                h("span", {}, figure(one, at, this.format)),
               ),
             )
           : h("li", {}, "nothing"),

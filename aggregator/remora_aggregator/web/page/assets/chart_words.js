@@ -21,6 +21,13 @@ export const legend = (series) =>
     ),
   );
 
+/** Write a value, and how sure it is. */
+export function figure(series, at, format) {
+  const ends = series.band?.[at];
+  const value = format(series.values[at]);
+  return ends ? `${value} (${format(ends[0])} to ${format(ends[1])})` : value;
+}
+
 /** Tell the figures of a chart as a table. */
 export function alternative(title, series, starts, stepMs, format) {
   const details = h("details", { class: "alternative" }, h("summary", {}, "As a table"));
@@ -32,7 +39,7 @@ export function alternative(title, series, starts, stepMs, format) {
         "tr",
         {},
         h("th", { scope: "row" }, moment(start, stepMs)),
-        series.map((one) => h("td", { class: "num" }, format(one.values[at]))),
+        series.map((one) => h("td", { class: "num" }, figure(one, at, format))),
       ),
     );
     details.append(

@@ -4,9 +4,12 @@ import { Away, Problem, ask, connection } from "./api.js";
 import { h, say, text } from "./dom.js";
 import { place } from "./router.js";
 import { problem } from "./states.js";
+import { benchmarks } from "./benchmarks.js";
 import { call } from "./call.js";
 import { calls } from "./calls.js";
+import { goal } from "./goal.js";
 import { health } from "./health.js";
+import { scores } from "./scores.js";
 import { session } from "./session.js";
 import { sessions } from "./sessions.js";
 import { sharedBudgets } from "./shared_budgets.js";
@@ -21,6 +24,8 @@ const VIEWS = [
   { name: "sessions", title: "Sessions", whole: sessions, one: session },
   { name: "tasks", title: "Tasks", whole: tasks, one: task },
   { name: "budgets", title: "Budgets", whole: sharedBudgets },
+  { name: "scores", title: "Scores", whole: scores, one: goal },
+  { name: "benchmarks", title: "Benchmarks", whole: benchmarks },
   { name: "health", title: "Health", whole: health },
 ];
 

@@ -1,6 +1,7 @@
 // A receipt, drawn as the decision that it is: what was asked, by which rule, who could have it, who had it.
 
 import { budgetTable } from "./budgets.js";
+import { candidates, setting } from "./candidates.js";
 import { h, text } from "./dom.js";
 import { seconds, usd } from "./format.js";
 
@@ -17,10 +18,11 @@ export function decision(record) {
   const steps = [
     asked(record, receipt),
     ruled(receipt),
-    candidates(receipt),
+    receipt.candidates.length ? step("Candidates", candidates(receipt)) : null,
     budgets(receipt),
     cached(record),
     tried(record, receipt),
+    judged(record),
   ];
   return panel(h("ol", { class: "decision" }, steps.filter(Boolean)));
 }
@@ -49,73 +51,27 @@ function ruled({ policy, policy_version: version, rule, decision: made }) {
     by,
     rule ? [", rule ", text(rule, { whole: true })] : ", no rule took it",
     made.router ? [", router ", text(made.router)] : null,
+    learned(made),
   );
 }
 
-function candidates({ candidates: all, decision: made }) {
-  if (all.length === 0) return null;
-  const withScore = all.some((one) => one.score !== null);
-  const rows = all.map((one) =>
-    h(
-      "tr",
-      { class: one.filtered_out_by ? "out" : null },
-      h("th", { scope: "row" }, text(one.model_id), h("span", { class: "under" }, one.provider)),
-      withScore
-        ? h("td", { class: "num" }, one.score === null ? text("") : String(Number(one.score.toPrecision(3))))
-        : null,
-      h("td", { class: "num", title: one.est_cost_usd }, usd(one.est_cost_usd)),
-      h("td", {}, verdict(one)),
-    ),
-  );
-  const heads = [
-    ["Candidate", ""],
-    ...(withScore ? [["Score", "num"]] : []),
-    ["Likely cost", "num"],
-    ["Verdict", ""],
-  ];
-  const odds =
-    made.propensity === null
-      ? null
-      : h(
-          "p",
-          { class: "soft small" },
-          `Left to chance: it was ${Number((100 * made.propensity).toPrecision(3))} % likely.`,
-        );
-  return step(
-    "Candidates",
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Candidates" },
-      h(
-        "table",
-        {},
-        h("caption", { class: "unseen" }, "Candidates"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            heads.map(([title, kind]) => h("th", { scope: "col", class: kind || null }, title)),
-          ),
-        ),
-        h("tbody", {}, rows),
-      ),
-    ),
-    odds,
-  );
-}
+const REASONS = {
+  exploitation: "The model that is thought to be the best",
+  thompson: "A model that may be better than the best known",
+  exploration: "Taken at random, so that changes are noticed",
+};
 
-function verdict(one) {
-  if (one.filtered_out_by)
-    return h(
-      "span",
-      { class: "badge warn", title: one.filtered_out_by },
-      `left out: ${one.filtered_out_by.replace(/_/g, " ")}`,
-    );
-  if (one.reasons.includes("chosen")) return h("span", { class: "badge good" }, "chosen");
-  if (one.reasons.length) return h("span", { class: "badge accent" }, one.reasons.join(", "));
-  return h("span", { class: "soft" }, "not needed");
+function learned({ reason, risk, scores }) {
+  if (!reason) return null;
+  return h(
+    "p",
+    { class: "soft small" },
+    `${REASONS[reason] ?? reason}${risk ? `; risk ${risk}` : ""}; `,
+    scores
+      ? ["by scores ", h("span", { class: "mono", title: scores }, scores.slice(0, 10))]
+      : "no scores were known",
+    ".",
+  );
 }
 
 function budgets({ budgets: all }) {
@@ -157,6 +113,20 @@ function tried(record, { decision: made }) {
       )
     : null;
   return step("Attempts", attempts(record), key);
+}
+
+function judged({ outcome }) {
+  if (!outcome) return null;
+  const notes = [
+    outcome.failure_category,
+    outcome.failed_checks.length ? `fails ${outcome.failed_checks.join(", ")}` : null,
+    `strength ${outcome.strength}, confidence ${outcome.confidence}`,
+  ];
+  return step(
+    "Answer",
+    h("span", { class: outcome.strength < 0.5 ? "badge bad" : "badge good" }, outcome.kind.replace(/_/g, " ")),
+    h("span", { class: "soft" }, ` ${notes.filter(Boolean).join(", ")}`),
+  );
 }
 
 /** Draw attempts one after the other, on the time of the whole call. */
@@ -203,7 +173,12 @@ function lane(one, begin, whole, record) {
   return h(
     "li",
     { class: "lane" },
-    h("span", {}, text(one.model, { short: true }), h("span", { class: "under soft" }, " ", one.provider)),
+    h(
+      "span",
+      {},
+      text(one.model, { short: true }),
+      h("span", { class: "under soft" }, " ", one.provider, setting(one)),
+    ),
     rail,
     h("span", { title: one.error?.message }, how.filter(Boolean).join(" · ")),
   );

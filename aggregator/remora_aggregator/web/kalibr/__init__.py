@@ -1,0 +1,1 @@
+"""What Kalibr's published clients ask, over their own paths (docs/kalibr.md)."""
