@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from remora import __version__
-from remora.client.target import AggregatorTarget
 from remora.clock import Clock, SystemClock
 from remora.local_sidecar.addresses import Addresses
 from remora.policy import redirect_ports
@@ -21,6 +20,7 @@ from remora.tasks import TaskOwner
 from remora.telemetry.opening import open_export
 from remora.telemetry.record_form import OWN_CALLS
 from remora_sidecar.addresses_file import write_addresses
+from remora_sidecar.aggregator_opening import aggregator_of
 from remora_sidecar.budget_keeping import BudgetKeeping
 from remora_sidecar.cache.opening import tell_if_unshared
 from remora_sidecar.caching_opening import open_caching
@@ -58,14 +58,18 @@ from remora_sidecar.interceptor.layers import DialGuard, Route, TakeOver
 from remora_sidecar.interceptor.listener import Interceptor
 from remora_sidecar.interceptor.session_ports import SessionPorts, room_for_ports
 from remora_sidecar.journal.journal import Journal
+from remora_sidecar.learned_opening import ScoreKeeping
 from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
+from remora_sidecar.own_signals_opening import open_own_signals
 from remora_sidecar.policy import PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
 from remora_sidecar.policy_files import PolicyFiles
 from remora_sidecar.policy_opening import open_policy
 from remora_sidecar.redaction_salt import local_salt
 from remora_sidecar.settings import SidecarSettings, format_address
+from remora_sidecar.signals.own_calls import Way
+from remora_sidecar.signals_opening import open_signals
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
 from remora_sidecar.steering_opening import open_steering
@@ -76,7 +80,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_AGGREGATOR = "none"
 FLUSH_S = 3.0
 
 
@@ -106,6 +109,7 @@ class Sidecar:
     live: LivePolicy
     certification: Certification
     budgets: BudgetKeeping
+    scores: ScoreKeeping
     proxy: Address = ("", 0)
     control: Address = ("", 0)
     status: Address = ("", 0)
@@ -120,7 +124,7 @@ class Sidecar:
         await _ready_to_sign(policy)
         await self.certification.cover(policy)
         parts.policy = carried_over(parts.policy, policy)
-        parts.steering.apply(policy.rulebook.rules)
+        parts.steering.apply(policy.rulebook)
         parts.prices.use_own(own_prices(policy.effective.providers))
         if policy.cache is not None and parts.caching is not None:
             tell_if_unshared(parts.caching.levels, policy.cache.scope)
@@ -139,11 +143,9 @@ class Sidecar:
 
     def health(self) -> Health:
         """Tell whether agents are served, and what is degraded."""
-        problems = [self.spool.problem] if self.spool.problem else []
-        problems.extend(self.live.problems)
-        problems.extend(self.certification.problems)
-        problems.extend(self.budgets.problems)
-        problems.extend([self.journal.problem] if self.journal.problem else [])
+        problems = [*filter(None, (self.spool.problem, self.journal.problem))]
+        for part in (self.live, self.certification, self.budgets, self.scores):
+            problems.extend(part.problems)
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -154,6 +156,7 @@ class Sidecar:
             figures["aggregator_connected"] = self.reporter.connected
             figures["aggregator_version"] = self.reporter.aggregator_version
             figures["tasks_watched"] = self.parts.task_gate.is_watched
+            figures.update(self.scores.figures)
             if not self.reporter.connected and self.reporter.problem:
                 problems.append(f"records wait in the spool: {self.reporter.problem}")
         return Health(ready=self.ready, problems=tuple(problems), figures=figures)
@@ -205,7 +208,8 @@ async def running_sidecar(
         if sidecar.reporter is not None:
             tasks.spawn(sidecar.reporter.run(), name="reporter")
         sidecar.budgets.start(tasks)
-        if (target := _aggregator(settings)) is not None:
+        sidecar.scores.start(tasks)
+        if (target := aggregator_of(settings)) is not None:
             tasks.spawn(TaskWatch(target, sidecar.parts.task_gate).run(), name="task watch")
         if sidecar.export is not None:
             sidecar.export.start()
@@ -285,7 +289,7 @@ async def _build(
     interceptor = _interceptor(parts, authority, settings, engine.take_over)
     reporter = _reporter(settings, data, spool, clock, parts)
     budgets = BudgetKeeping.open(
-        parts.steering.budgeting.ledger, data, _aggregator(settings), clock
+        parts.steering.budgeting.ledger, data, aggregator_of(settings), clock
     )
     parts.steering.budgeting.leases = budgets.leases
     if budgets.leases is not None:
@@ -304,6 +308,7 @@ async def _build(
         live,
         certification,
         budgets,
+        ScoreKeeping.open(settings, data, parts, aggregator_of(settings)),
     )
 
 
@@ -390,20 +395,10 @@ def _interceptor(
     return Interceptor(make_route=make_route, opaque_ended=opaque_ended, clock=parts.clock)
 
 
-def _aggregator(settings: SidecarSettings) -> AggregatorTarget | None:
-    if settings.aggregator == NO_AGGREGATOR:
-        return None
-    return AggregatorTarget(
-        settings.aggregator,
-        token_file=settings.aggregator_token_file,
-        ca_file=settings.aggregator_ca,
-    )
-
-
 def _reporter(
     settings: SidecarSettings, data: DataDirectory, spool: Spool, clock: Clock, parts: EngineParts
 ) -> Reporter | None:
-    if (target := _aggregator(settings)) is None:
+    if (target := aggregator_of(settings)) is None:
         return None
     return Reporter(
         spool,
@@ -435,15 +430,15 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
     tasks = TaskOwner("session ports")
     stack.push_async_callback(tasks.aclose)
     tasks.spawn(sidecar.ports.run(), name="timer")
-    state = _control_state(sidecar)
-    sidecar.control = await serve_http(
-        stack, control_app(state), settings.control_listen, "REMORA_CONTROL_LISTEN"
-    )
+    app = control_app(_control_state(sidecar, stack))
+    sidecar.control = await serve_http(stack, app, settings.control_listen, "REMORA_CONTROL_LISTEN")
 
 
-def _control_state(sidecar: Sidecar) -> ControlState:
+def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
     parts, settings = sidecar.parts, sidecar.settings
     token_file = settings.admin_token_file
+    door = open_signals(stack, settings, parts, aggregator_of(settings), _flush_s(settings))
+    way = Way(sidecar.proxy, lambda: sidecar.authority.root_pem)
     return ControlState(
         clock=parts.clock,
         sessions=parts.sessions,
@@ -464,6 +459,7 @@ def _control_state(sidecar: Sidecar) -> ControlState:
         holds=sidecar.holds,
         daemon=Daemon(sidecar.ports, sidecar.gateway.routers),
         hosts=sidecar.gateway.hosts,
+        signals=open_own_signals(stack, parts, door, way, sidecar.data.path),
     )
 
 
@@ -491,7 +487,10 @@ async def _drain(sidecar: Sidecar) -> None:
     await sidecar.interceptor.aclose()
     sidecar.parts.recorder.write_down()
     within_s = _flush_s(sidecar.settings)
-    deliveries: list[Awaitable[object]] = [sidecar.budgets.aclose(within_s)]
+    deliveries: list[Awaitable[object]] = [
+        sidecar.budgets.aclose(within_s),
+        sidecar.scores.aclose(),
+    ]
     if sidecar.reporter is not None:
         deliveries.append(sidecar.reporter.flush(within_s))
     if sidecar.export is not None:

@@ -42,6 +42,7 @@ class CallRecord:
         ttft_seconds: From the request to the first byte of the answer's body.
         overhead_seconds: Spent in Remora.
         number: Counts the calls of a sidecar in order of their ends.
+        goal: What the call was for; None if nobody said.
     """
 
     data_id: str | None
@@ -82,6 +83,7 @@ class CallRecord:
     request_id: str = ""
     notes: tuple[str, ...] = ()
     number: int = 0
+    goal: str | None = None
 
 
 def call_record(recorded: Recorded, number: int = 0) -> CallRecord:
@@ -105,6 +107,7 @@ def call_record(recorded: Recorded, number: int = 0) -> CallRecord:
         call_id=recorded.call_id,
         session_id=whose.session_id,
         task_id=whose.task_id or None,
+        goal=whose.goal or None,
         provider=recorded.provider,
         dialect=recorded.dialect,
         operation=recorded.operation,

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from remora.clock import SystemClock
+from remora.feedback.following import follow_calls
 from remora.routing import RouteContext, Router
 from remora.tracker.active import untracked_causes
 from remora.tracker.attachment import Attachment
@@ -67,6 +68,7 @@ class LLMTracker:
         router: Router | None = None,
         cache: bool = True,
         cache_dir: str | Path | None = DEFAULT_CACHE_DIR,
+        goal: str | None = None,
     ) -> None:
         """Prepare a tracker; nothing is started yet.
 
@@ -78,10 +80,13 @@ class LLMTracker:
             cache: Whether calls may be answered by what was answered before.
             cache_dir: Data of the local sidecar, shared by all trackers that name the same; None
                 for data that end with this process. Without effect beside a gateway or in a pod.
+            goal: What the calls are for of each session that names no goal of its own: a name of
+                1 to 128 characters by which learned routing keeps its scores.
         """
         self._ids = (data_id, combo_id, agent_id)
         self._router = router
         self._is_cached = cache
+        self._goal = goal
         self._lock = threading.Lock()
         self._attachment = Attachment(None if cache_dir is None else Path(cache_dir))
         self._open: dict[str, SessionInfo] = {}
@@ -101,6 +106,7 @@ class LLMTracker:
         self._attachment.attach()
         install_clients()
         install_children()
+        follow_calls()
         self._is_started = True
 
     def stop(self) -> None:
@@ -158,6 +164,7 @@ class LLMTracker:
         combo_id: str | None = None,
         agent_id: str | None = None,
         router: Router | None = None,
+        goal: str | None = None,
     ) -> Tracking:
         """Open a session for the code in a ``with`` or ``async with`` block.
 
@@ -166,11 +173,11 @@ class LLMTracker:
             combo_id: Which combination of models.
             agent_id: Which agent role.
             router: Decides for each of its calls; None for the tracker's own, `UNROUTED` for none.
+            goal: What its calls are for; None for the tracker's own.
         """
         router = router or self._router
-        return Tracking(
-            _Asked(self, data_id, combo_id, agent_id, None if router is UNROUTED else router)
-        )
+        router = None if router is UNROUTED else router
+        return Tracking(_Asked(self, data_id, combo_id, agent_id, router, goal or self._goal))
 
     def get_session_env(self, session: SessionInfo) -> dict[str, str]:
         """Give the variables that lead a child process through a session."""
@@ -257,7 +264,10 @@ class LLMTracker:
         if not self._is_started:
             raise RuntimeError(_NOT_STARTED)
         ids = {"data_id": asked.data_id, "combo_id": asked.combo_id, "agent_id": asked.agent_id}
-        active = self._attachment.open_session({**ids, "cache": self._is_cached}, asked.router)
+        wanted = {**ids, "cache": self._is_cached}
+        if asked.goal:
+            wanted["goal"] = asked.goal
+        active = self._attachment.open_session(wanted, asked.router)
         now_s = SystemClock().now_unix_ns() / _NS
         session = SessionInfo(
             active.session_id,
@@ -267,6 +277,7 @@ class LLMTracker:
             created_at=now_s,
             active=active,
             read_records=self._of_session,
+            goal=asked.goal,
         )
         with self._lock:
             self._open[session.session_id] = session
@@ -298,6 +309,7 @@ class _Asked:
     combo_id: str | None
     agent_id: str | None
     router: Router | None
+    goal: str | None
 
     def open(self) -> SessionInfo:
         return self.tracker._opened(self)

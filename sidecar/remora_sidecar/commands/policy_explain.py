@@ -33,15 +33,20 @@ from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.refusal import too_large
 from remora_sidecar.engine.request_body import HeldBody
 from remora_sidecar.engine.situation import Situation
-from remora_sidecar.engine.steering import Refused, Steering
+from remora_sidecar.engine.steering import Refused, Steering, learns
 from remora_sidecar.engine.upstream import Endpoint
 from remora_sidecar.model.redaction import url_without_credentials
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.policy import PolicySnapshot, snapshot_from_effective
+from remora_sidecar.score_file import ScoreFile
 from remora_sidecar.settings import SidecarSettings, read_settings
 from remora_sidecar.steering_opening import open_steering
 
 _NOTHING_SPENT = "budgets and rates are asked as if no call had been made before"
+_KNOWN = (
+    "learned routing decides anew for each call; here for the goal {!r} by the scores kept last"
+)
+_UNKNOWN = "learned routing decides anew for each call; no scores are kept of the goal {!r}"
 _ADDED = "providers that were added to a running sidecar are not looked at"
 
 
@@ -115,7 +120,9 @@ def _settings(question: PolicyQuestion) -> SidecarSettings:
 def _steering(settings: SidecarSettings, snapshot: PolicySnapshot, clock: _At) -> Steering:
     prices = PriceBook()
     prices.use_own(own_prices(snapshot.effective.providers))
-    return open_steering(settings, snapshot.rulebook.rules, clock, prices, EngineMetrics())
+    steering = open_steering(settings, snapshot.rulebook.rules, clock, prices, EngineMetrics())
+    ScoreFile(settings.data_dir, steering.routers.learned.book).load()
+    return steering
 
 
 def _course(
@@ -137,8 +144,14 @@ def _course(
         pod=steering.pod,
         now_unix_ns=clock.unix_ns,
         condition_failed=steering.condition_failed,
+        goal=call.attribution.goal,
+        risk=call.risk or "low",
     )
-    return steering.course(situation)
+    course = steering.course(situation)
+    if (route := situation.route) is not None and learns(route):
+        digest = course.receipt(None).scores
+        notes.append(_KNOWN.format(situation.goal) if digest else _UNKNOWN.format(situation.goal))
+    return course
 
 
 def _foreseen(refusal: Refusal, call: UnsentCall) -> ForeseenRefusal:

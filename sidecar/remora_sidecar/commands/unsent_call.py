@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from remora.cli.policy_question import PolicyQuestion, UnsentRequest
 from remora.errors import BadRequest
 from remora.ids import new_call_id
+from remora.learning.decision import Risk
 from remora.records import Attribution
 from remora_sidecar.dialects.base import CallRequest, Dialect
 from remora_sidecar.dialects.framing.decoding import decode_body
@@ -27,6 +28,7 @@ class UnsentCall(NamedTuple):
     Attributes:
         unread_over: The bytes past which its body is not read; None where it was.
         sealed: Why nothing of the request may change; empty if it may.
+        risk: That the call states for learned routing; None if it states none.
     """
 
     own: Leg
@@ -36,6 +38,7 @@ class UnsentCall(NamedTuple):
     unread_over: int | None
     sealed: str
     notes: tuple[str, ...]
+    risk: Risk | None = None
 
 
 def unsent_call(
@@ -56,7 +59,7 @@ def unsent_call(
     dialect = dialect_for(provider.dialects, head, provider.path_patterns)
     is_held = len(asked.body) <= held_body_bytes
     request, body, problem = _read(asked, head, dialect, held_body_bytes, is_held=is_held)
-    whose, session, said = _whose(question, headers)
+    whose, session, said, risk = _whose(question, headers)
     keys = snapshot.rulebook.key_plan(provider)
     return UnsentCall(
         own=Leg(provider, target, head, request, body),
@@ -66,6 +69,7 @@ def unsent_call(
         unread_over=None if is_held else held_body_bytes,
         sealed=sealed_by(seal_of(headers), request, keys, is_held=is_held),
         notes=tuple(filter(None, (*said, problem))),
+        risk=risk,
     )
 
 
@@ -102,7 +106,7 @@ def _read(
 
 def _whose(
     question: PolicyQuestion, headers: Headers
-) -> tuple[Attribution, Session, tuple[str, ...]]:
+) -> tuple[Attribution, Session, tuple[str, ...], Risk | None]:
     """Tell whose call it is: what was said of it goes before what its headers say."""
     now_unix_ns = question.asked_unix_ns
     sessions = Sessions(now_unix_ns)
@@ -111,4 +115,4 @@ def _whose(
     given = {name: text for name in said.__slots__ if (text := getattr(said, name))}
     whose = replace(found.attribution, **given)
     session = Session(whose.session_id, now_unix_ns)
-    return whose, session, () if said.session_id else found.notes
+    return whose, session, () if said.session_id else found.notes, found.risk

@@ -22,8 +22,10 @@ from remora_sidecar.control.handling import (
     hold,
     refused,
 )
+from remora_sidecar.control.opinion import add_opinion
 from remora_sidecar.control.router_connection import close_routers, connect_router
 from remora_sidecar.control.session_view import NewSession, session_view
+from remora_sidecar.control.signals import add_signals
 from remora_sidecar.control.state import ControlState
 from remora_sidecar.control.trackers import add_trackers, open_tracked
 from remora_sidecar.engine.sessions import Session
@@ -44,6 +46,8 @@ def control_app(state: ControlState) -> web.Application:
     app.router.add_get("/v1/sessions/{id}/hold", guarded(Kind.SESSION, _hold_session))
     app.router.add_get("/v1/sessions/{id}/router", guarded(Kind.SESSION, _route_session))
     add_trackers(app)
+    add_signals(app)
+    add_opinion(app)
     app.router.add_get("/v1/env", guarded(Kind.SESSION, _environment))
     app.router.add_get("/v1/trust/{file}", guarded(Kind.SESSION, _trust_file))
     app.router.add_get("/v1/sessions", guarded(Kind.ADMIN, _list_sessions))

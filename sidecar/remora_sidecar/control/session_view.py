@@ -1,9 +1,10 @@
 """Sessions as the control API shows them. Pure."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from remora_sidecar.engine.goal import checked_goal
 from remora_sidecar.engine.sessions import ModelTotals, Session
 
 
@@ -12,6 +13,7 @@ class NewSession(BaseModel):
 
     Attributes:
         tracker_id: Whose it is.
+        goal: What its calls are for, unless they say otherwise.
         cache: Whether its calls may be answered from the cache, where policy has one.
         router: Whether its tracker's connection routes its calls.
     """
@@ -23,6 +25,7 @@ class NewSession(BaseModel):
     agent_id: str | None = Field(default=None, max_length=256)
     task_id: str | None = Field(default=None, max_length=256)
     tracker_id: str | None = Field(default=None, max_length=64)
+    goal: Annotated[str, AfterValidator(checked_goal)] | None = None
     cache: bool = True
     router: bool = False
 
@@ -35,6 +38,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "combo_id": session.combo_id or None,
         "agent_id": session.agent_id or None,
         "task_id": session.task_id or None,
+        "goal": session.goal or None,
         "created_unix_ns": session.created_unix_ns,
         "ended": session.ended,
         "in_flight": session.in_flight,

@@ -12,6 +12,7 @@ from remora.clock import Clock
 from remora_sidecar.cache.levels import CacheLevels
 from remora_sidecar.control.daemon import Daemon
 from remora_sidecar.control.providers import Providers
+from remora_sidecar.control.signal_door import SignalDoor
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.journal.journal import Journal
@@ -44,6 +45,7 @@ class ControlState:
         proxy_address: ``host:port`` of the explicit listener, for proxy URLs.
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
         daemon: What the published tracker's protocol needs besides.
+        signals: Where programs tell what became of answers.
         hosts: Names that calls may use besides loopback and the address they came to; None: only
             loopback.
     """
@@ -66,6 +68,7 @@ class ControlState:
     cache: Callable[[], CacheLevels | None]
     holds: "Holds"
     daemon: Daemon
+    signals: SignalDoor
     hosts: frozenset[str] | None = None
 
     def hosts_of(self, request: web.Request) -> frozenset[str]:

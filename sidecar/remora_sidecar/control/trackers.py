@@ -45,7 +45,7 @@ def add_trackers(app: web.Application) -> None:
 
 def open_tracked(wanted: NewSession, state: ControlState) -> Session | Refusal:
     """Open a session, a tracker's if it names one."""
-    names = ("data_id", "combo_id", "agent_id", "task_id")
+    names = ("data_id", "combo_id", "agent_id", "task_id", "goal")
     fields = {name: value for name in names if (value := getattr(wanted, name))}
     tracker = state.trackers.get(wanted.tracker_id) if wanted.tracker_id else None
     if wanted.tracker_id and tracker is None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from remora_sidecar.dialects.framing.request_fields import read_asked
+from remora_sidecar.dialects.parameters import Parameters, overlaid
+from remora_sidecar.dialects.request_format import response_format
 from remora_sidecar.dialects.request_limits import choices_asked, output_token_limit, tool_names
 from remora_sidecar.dialects.request_messages import (
     ASSISTANT,
@@ -103,15 +105,33 @@ class RequestView:
         return self._output_tokens[0]
 
     @property
+    def response_format(self) -> str:
+        """The form that the answer is to have: ``json_schema``, ``json_object``; else empty."""
+        return response_format(self._asked)
+
+    @property
+    def opening_text(self) -> str:
+        """The words that a conversation began with: those that `conversation_key` stands for."""
+        texts = []
+        for message in self.messages:
+            texts.append(message.text)
+            if message.role not in _BEFORE_THE_USER:
+                break
+        return "\n".join(texts)
+
+    @property
     def choices(self) -> int:
         """How many answers are made; at least one."""
         if not self._choices:
             self._choices = choices_asked(self._asked)
         return self._choices
 
-    def output_tokens(self, usual: int) -> int:
-        """How long all answers together may be at most, where one is as long as usual if unsaid."""
-        return (self.max_output_tokens or usual) * self.choices
+    def limits(self, wanted: Parameters) -> tuple[int | None, int]:
+        """How long an answer may be at most, and how many are made, with parameters set."""
+        if not wanted.values:
+            return self.max_output_tokens, self.choices
+        asked = opened(overlaid(self.asked, wanted))
+        return output_token_limit(asked), choices_asked(asked)
 
     @property
     def estimated_input_tokens(self) -> int:

@@ -5,13 +5,26 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from remora.ids import DEFAULT_SESSION_ID
+from remora.learning.decision import Risk
 from remora.records import Attribution
+from remora_sidecar.engine.goal import (
+    BAD_GOAL,
+    BAD_RISK,
+    GOAL_HEADER,
+    RISK_HEADER,
+    goal_in_header,
+    risk_in_header,
+)
 from remora_sidecar.engine.headers import ours
 from remora_sidecar.engine.sessions import Session, Sessions
 from remora_sidecar.model.exchange import Headers, header
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _MAX_ID_CHARS = 256
+
+type _Purpose = tuple[str, Risk | None, tuple[str, ...]]
+
+_UNSTATED: _Purpose = ("", None, ())
 
 
 class Trace(NamedTuple):
@@ -22,11 +35,16 @@ class Trace(NamedTuple):
 
 
 class Attributed(NamedTuple):
-    """A call's attribution, the session that counts it, and what is worth a note."""
+    """A call's attribution, the session that counts it, and what is worth a note.
+
+    Attributes:
+        risk: That the call states for learned routing; None if it states none.
+    """
 
     attribution: Attribution
     session: Session
     notes: tuple[str, ...] = ()
+    risk: Risk | None = None
 
 
 def attribute(headers: Headers, proxy_user: str, sessions: Sessions, call_id: str) -> Attributed:
@@ -48,7 +66,9 @@ def attributed(
     recorded under the default one, and said. A call that says of no trace begins one, under
     its own id.
     """
+    goal, risk, unread = _UNSTATED
     if fields:
+        goal, risk, unread = _purpose(fields)
         fields = {name: value[:_MAX_ID_CHARS] for name, value in fields.items()}
     session, notes = _session(fields.get("remora-session") or proxy_user, sessions)
     trace_id, span_id = trace or (call_id, "")
@@ -60,8 +80,20 @@ def attributed(
         fields.get("remora-task") or session.task_id,
         trace_id,
         span_id,
+        goal or session.goal,
     )
-    return Attributed(attribution, session, notes)
+    return Attributed(attribution, session, (*notes, *unread), risk)
+
+
+def _purpose(fields: Mapping[str, str]) -> _Purpose:
+    """Read what a call says that it is for, and how much may be left to chance in it."""
+    notes = []
+    goal = risk = None
+    if (said := fields.get(GOAL_HEADER)) is not None and (goal := goal_in_header(said)) is None:
+        notes.append(BAD_GOAL)
+    if (said := fields.get(RISK_HEADER)) is not None and (risk := risk_in_header(said)) is None:
+        notes.append(BAD_RISK)
+    return goal or "", risk, tuple(notes)
 
 
 def _session(session_id: str, sessions: Sessions) -> tuple[Session, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from remora.clock import Clock
 from remora.policy.limits import Budget
 from remora.providers import Provider
 from remora.records import CallRecord, Cost, EndReason, Usage
+from remora_sidecar.dialects.parameters import Parameters
 from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.engine.refusal import budget_exceeded, limit_required, rate_limited
@@ -72,6 +73,11 @@ class Priced(Protocol):
     @property
     def model(self) -> str:
         """For what."""
+        ...
+
+    @property
+    def parameters(self) -> Parameters:
+        """What is set in the request."""
         ...
 
 
@@ -219,12 +225,13 @@ class Budgeting:
 
     def _amount(self, situation: Situation, leg: Priced) -> Amount:
         """Say what a call is likely to use; worked out once for each place."""
-        key = (leg.provider.price_id, leg.model)
+        key = (leg.provider.price_id, leg.model, leg.parameters.text)
         amount = situation.amounts.get(key)
         if amount is None:
             view = situation.view
             entered = view.estimated_input_tokens
-            output = view.output_tokens(USUAL_OUTPUT_TOKENS)
+            longest, choices = view.limits(leg.parameters)
+            output = (longest or USUAL_OUTPUT_TOKENS) * choices
             amount = Amount(self._priced(leg, entered, output), entered + output)
             situation.amounts[key] = amount
         return amount
@@ -237,7 +244,7 @@ class Budgeting:
         if not situation.rulebook.has_strict_budget:
             return None
         # A token is a byte at the least, so that no prompt has more of them.
-        entered = len(situation.own.body)
+        entered = len(situation.own.body) + max(len(leg.parameters.text) for leg in legs)
         outputs = [self._longest_output(situation, leg) or 0 for leg in legs]
         costs = [
             self._priced(leg, entered, output) for leg, output in zip(legs, outputs, strict=True)
@@ -246,11 +253,9 @@ class Budgeting:
         return Amount(max(known, default=None), entered + max(outputs))
 
     def _longest_output(self, situation: Situation, leg: Priced) -> int | None:
-        view = situation.view
-        longest = view.max_output_tokens or self._prices.context_window(
-            leg.provider.price_id, leg.model
-        )
-        return None if longest is None else longest * view.choices
+        stated, choices = situation.view.limits(leg.parameters)
+        longest = stated or self._prices.context_window(leg.provider.price_id, leg.model)
+        return None if longest is None else longest * choices
 
     def _unlimited(self, situation: Situation, legs: Sequence[Priced]) -> Budget | None:
         """Find a strict budget of a call for which nobody knows how long its answer may be."""

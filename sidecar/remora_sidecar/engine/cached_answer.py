@@ -20,6 +20,7 @@ from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.pursuit import Pursuit
 from remora_sidecar.engine.recording import Recording
+from remora_sidecar.model.exchange import AnswerHead
 
 _PIECE_BYTES = 64 * 1024
 
@@ -171,13 +172,13 @@ class CachedCarriage:
             tool_names=record.tool_names,
             usage=record.usage,
         )
-        self._recording.finish_cached(facts, record.end_reason, record.error)
+        self._recording.finish_cached(facts, record.end_reason, record.error, shared=record)
 
     async def _replay(self, answer: CachedAnswer) -> None:
         age_s = max(0.0, answer.age_s(self._parts.clock.now_unix_ns()))
         self._seen.cache = CacheVerdict(HIT, "", age_s, answer.facts.latency_s, answer.saved_usd)
         start = _start(answer, stream=self._seen.request.stream)
-        self._begin(start)
+        self._recording.begin_kept(AnswerHead(start.status, start.headers))
         self._agent.begin(start)
         if self._plan.paced and self._seen.request.stream:
             await self._play(answer)
@@ -213,8 +214,7 @@ class CachedCarriage:
         self._end(answer, body[end:])
 
     def _pass(self, data: bytes) -> None:
-        self._seen.response_capture.feed(data)
-        self._seen.output_seen()
+        self._recording.pass_kept(data)
 
     def _end(self, answer: CachedAnswer, data: bytes) -> None:
         self._pass(data)

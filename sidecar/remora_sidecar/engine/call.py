@@ -1,5 +1,7 @@
 """One call from the agent's request to the answer's last byte."""
 
+from dataclasses import replace
+
 from aiohttp import web
 from aiohttp.http import RawResponseMessage
 
@@ -78,6 +80,7 @@ class Call:
         trace = trace_of(request.fields.get("traceparent"))
         whose = attributed(arrived.ours, trace, hand_off.proxy_user, parts.sessions, call_id)
         self._session = whose.session
+        self._risk = whose.risk
         self._seen = self._observation(call_id, hand_off, whose.attribution)
         self._seen.notes.extend(whose.notes)
         self._agent = AgentSide(request, own_headers(self._seen, switched_on=parts.answer_headers))
@@ -168,7 +171,7 @@ class Call:
             as_asked = Option(own, self._dialect, own.provider, own.model)
             return Course((as_asked,), lambda _: rulebook.receipt)
         situation = steering.situation(
-            rulebook, own, self._dialect, seen, self._session, self._sealed(body)
+            rulebook, own, self._dialect, seen, self._session, self._sealed(body), self._risk
         )
         if router is not None and steering.leaves_open(situation):
             with seen.waiting:
@@ -176,6 +179,8 @@ class Call:
         if steering.budgeting.leases is not None:
             await steering.budgeting.ready(situation)
         course = steering.course(situation)
+        if situation.goal != seen.attribution.goal:
+            seen.attribution = replace(seen.attribution, goal=situation.goal)
         if isinstance(course, Course):
             self._finishing = steering.finishing(course)
             self._recording.on_finish = self._finishing.call
@@ -247,7 +252,7 @@ class Call:
         head = head_for_cache(key_plan, head, leg.provider, keys, caching.secret)
         plan = caching.plan(policy, leg, head, self._dialect, self._arrived.directives)
         carriage = CachedCarriage(self._parts, caching, plan, self._agent, self._recording)
-        seen.goes_to(leg.provider, leg.request)
+        seen.goes_to(leg.provider, leg.request, leg.parameters.text)
         if await carriage.served():
             return True
         seen.cache = plan.unanswered

@@ -23,6 +23,8 @@ from remora_sidecar.policy.routes import Dropped
 
 _receipt = by_name(Receipt)
 
+_NO_CHOICE = Choice(None)
+
 
 class Prices(Protocol):
     """Says what a call costs at a place; None where nobody knows."""
@@ -83,13 +85,24 @@ class Decision:
             policy_version=rulebook.receipt.policy_version,
             rule=self.route.name if self.route is not None else "",
             router=self.router,
-            propensity=self.choice.propensity if self.choice is not None else None,
+            propensity=self._propensity(),
             candidates=(*self._candidates(used), *map(_dropped, self.dropped)),
             fallback=tuple([option.key for option in self.fallback]),
             budgets=self._budgets(),
             credential=whose_key(rulebook.key_plan(provider)),
             refused_by=self.refused_by,
+            risk=self.choice.risk if self.choice is not None else "",
+            reason=self.choice.reason if self.choice is not None else "",
+            scores=self.choice.digest if self.choice is not None else "",
         )
+
+    def _propensity(self) -> float | None:
+        """Say how likely the router's choice was; None where the call went elsewhere."""
+        choice = self.choice
+        if choice is None or choice.chosen is None or choice.propensity is None:
+            return None
+        went_there = self.taken is None or self.taken.key == self.offers[choice.chosen].key
+        return choice.propensity if went_there else None
 
     def _budgets(self) -> tuple[BudgetReceipt, ...]:
         admission = self.admission
@@ -102,7 +115,7 @@ class Decision:
         )
 
     def _candidates(self, used: Usage | None) -> list[CandidateReceipt]:
-        scores = self.choice.scores if self.choice is not None else ()
+        choice = self.choice or _NO_CHOICE
         prices, situation = self.prices, self.situation
         return [
             CandidateReceipt(
@@ -114,14 +127,26 @@ class Decision:
                     if used is None or situation.amounts
                     else prices.price_usd(offer, used)
                 ),
+                parameters=offer.parameters.text,
+                propensity=propensity,
+                note=note,
             )
-            for offer, score in zip(self.offers, scores or repeat(None), strict=bool(scores))
+            for offer, score, propensity, note in zip(
+                self.offers,
+                choice.scores or repeat(None),
+                choice.propensities or repeat(None),
+                choice.notes or repeat(""),
+                strict=False,
+            )
         ]
 
 
 def _dropped(dropped: Dropped) -> CandidateReceipt:
     return CandidateReceipt(
-        dropped.provider, dropped.model, filtered_out_by=dropped.filtered_out_by
+        dropped.provider,
+        dropped.model,
+        filtered_out_by=dropped.filtered_out_by,
+        parameters=dropped.parameters.text,
     )
 
 

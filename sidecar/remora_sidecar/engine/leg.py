@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from remora.providers import Provider
 from remora_sidecar.dialects.base import CallRequest, Dialect
+from remora_sidecar.dialects.parameters import NOTHING_SET, Parameters, with_parameters
 from remora_sidecar.dialects.rewriting import Rewritten, path_at, with_model
 from remora_sidecar.engine.outgoing import Outgoing
 from remora_sidecar.engine.request_body import HeldBody
@@ -31,6 +32,7 @@ class Leg(NamedTuple):
         request: What it asks for.
         body: Decoded; what the cache and the dialect read.
         changes_body: The body differs from the agent's own.
+        parameters: That policy set in it.
     """
 
     provider: Provider
@@ -39,6 +41,7 @@ class Leg(NamedTuple):
     request: CallRequest
     body: bytes
     changes_body: bool = False
+    parameters: Parameters = NOTHING_SET
 
     @property
     def model(self) -> str:
@@ -57,7 +60,13 @@ class Leg(NamedTuple):
         )
 
 
-def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | None:
+def leg_to(
+    own: Leg,
+    dialect: Dialect,
+    provider: Provider,
+    model: str,
+    parameters: Parameters = NOTHING_SET,
+) -> Leg | None:
     """Make the leg to another candidate; None where the request can't be made to ask for it.
 
     Args:
@@ -65,6 +74,7 @@ def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | 
         dialect: The call's.
         provider: The candidate's.
         model: The candidate's.
+        parameters: To be set in the request.
     """
     path: str | None = own.head.path
     if provider is not own.provider:
@@ -74,12 +84,13 @@ def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | 
     asked: Rewritten | None = Rewritten(path, own.body)
     if model != own.model or provider is not own.provider:
         asked = with_model(dialect.name, path, own.body, model)
-    if asked is None:
+    body = with_parameters(asked.body, parameters) if asked is not None else None
+    if asked is None or body is None:
         return None
+    changes = body != own.body
     if provider is own.provider and asked.path == path:
-        request = _request(own, dialect, own.head, asked.body, model)
-        changes = asked.body != own.body
-        return Leg(provider, own.target, own.head, request, asked.body, changes)
+        request = _request(own, dialect, own.head, body, model, parameters)
+        return Leg(provider, own.target, own.head, request, body, changes, parameters)
     query = _query(own, provider)
     target = _target(own, provider, f"{asked.path}?{query}" if query else asked.path)
     method, headers = own.head.method, _headers(own, target)
@@ -88,15 +99,18 @@ def leg_to(own: Leg, dialect: Dialect, provider: Provider, model: str) -> Leg | 
         provider=provider,
         target=target,
         head=head,
-        request=_request(own, dialect, head, asked.body, model),
-        body=asked.body,
-        changes_body=asked.body != own.body,
+        request=_request(own, dialect, head, body, model, parameters),
+        body=body,
+        changes_body=changes,
+        parameters=parameters,
     )
 
 
-def _request(own: Leg, dialect: Dialect, head: RequestHead, body: bytes, model: str) -> CallRequest:
+def _request(
+    own: Leg, dialect: Dialect, head: RequestHead, body: bytes, model: str, set_: Parameters
+) -> CallRequest:
     """Read the request anew only where more than its model may be read in another way."""
-    if head.path == own.head.path and not own.request.priced_model:
+    if head.path == own.head.path and not own.request.priced_model and not set_.values:
         return own.request.asking_for(model)
     return dialect.read_request(head, body)
 

@@ -140,6 +140,7 @@ class Observation:
     reused_connection: bool = False
     decoding_problem: str = ""
     asked_model: str | None = None
+    parameters: str = ""
     receipt: Callable[[Usage | None], Receipt] | None = None
     failure: str = ""
 
@@ -166,13 +167,14 @@ class Observation:
         if self.first_output_s is None:
             self.first_output_s = self.clock.monotonic_s() - self.started_s
 
-    def goes_to(self, provider: Provider, request: CallRequest) -> None:
-        """Note whom the next try asks, and for what."""
+    def goes_to(self, provider: Provider, request: CallRequest, parameters: str = "") -> None:
+        """Note whom the next try asks, for what, and what policy set in it, as a JSON object."""
         if self.asked_model is None:
             self.asked_model = self.request.model
         self.provider = provider.name
         self.price_id = provider.price_id
         self.request = request
+        self.parameters = parameters
 
     def attempt_ended(
         self,
@@ -193,6 +195,7 @@ class Observation:
                 failure=self.failure,
                 usage=usage,
                 cost=cost,
+                parameters=self.parameters,
             )
         )
 

@@ -3,6 +3,7 @@
 from remora.errors import UpstreamError
 from remora.providers import Provider
 from remora_sidecar.dialects.base import Dialect
+from remora_sidecar.dialects.parameters import NOTHING_SET, Parameters, arm_key
 from remora_sidecar.engine.leg import Leg, leg_to
 from remora_sidecar.policy.failures import UNASKABLE
 
@@ -10,9 +11,16 @@ from remora_sidecar.policy.failures import UNASKABLE
 class Option:
     """A provider and a model for one call."""
 
-    __slots__ = ("_dialect", "_leg", "_own", "model", "provider")
+    __slots__ = ("_dialect", "_leg", "_own", "model", "parameters", "provider")
 
-    def __init__(self, own: Leg, dialect: Dialect, provider: Provider, model: str) -> None:
+    def __init__(
+        self,
+        own: Leg,
+        dialect: Dialect,
+        provider: Provider,
+        model: str,
+        parameters: Parameters = NOTHING_SET,
+    ) -> None:
         """Name it.
 
         Args:
@@ -20,24 +28,26 @@ class Option:
             dialect: The call's.
             provider: Who may be asked.
             model: For what.
+            parameters: That policy sets in the request.
         """
         self.provider = provider
         self.model = model
+        self.parameters = parameters
         self._own = own
         self._dialect = dialect
-        as_asked = provider is own.provider and model == own.model
+        as_asked = provider is own.provider and model == own.model and not parameters.text
         self._leg = own if as_asked else None
 
     @property
     def key(self) -> str:
         """Name it as receipts and notes do."""
-        return f"{self.provider.name}/{self.model}"
+        return arm_key(self.provider.name, self.model, self.parameters)
 
     @property
     def is_askable(self) -> bool:
         """Whether a request can be made that asks for it; it is made then."""
         if self._leg is None:
-            self._leg = leg_to(self._own, self._dialect, self.provider, self.model)
+            self._leg = leg_to(self._own, self._dialect, self.provider, self.model, self.parameters)
         return self._leg is not None
 
     @property

@@ -9,6 +9,7 @@ from remora.clock import Clock
 from remora.records import Origin
 from remora.tasks import TaskOwner
 from remora_sidecar.engine.caching import Caching
+from remora_sidecar.engine.evaluating import Evaluator
 from remora_sidecar.engine.keys import Keys
 from remora_sidecar.engine.metrics import EngineMetrics
 from remora_sidecar.engine.pricing import PriceBook
@@ -38,6 +39,7 @@ class EngineParts:
         steering: Decides where calls go.
         keys: Policy's own, by the credentials that name them.
         caching: The cache; None where policy has none.
+        evaluator: Says whether answers are any good; None: nobody does.
         stopping: Set when the sidecar is told to stop.
         takes_any_host: Plain HTTP requests with the path of an LLM call are calls, whoever's
             their host is.
@@ -60,6 +62,7 @@ class EngineParts:
     captured_body_bytes: int
     answer_headers: bool
     caching: Caching | None = None
+    evaluator: Evaluator | None = None
     stopping: bool = False
     takes_any_host: bool = False
     redaction_salt: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -265,7 +265,7 @@ class Pursuit:
             raise
 
     async def _take(self, leg: Leg) -> Answer:
-        self._seen.goes_to(leg.provider, leg.request)
+        self._seen.goes_to(leg.provider, leg.request, leg.parameters.text)
         self._leg = leg
         self._exchange = self._make_exchange(leg)
         return await self._exchange.ask(self._send(leg))

@@ -1,13 +1,16 @@
 """A call watched from its answer's first byte on, and recorded however it ends."""
 
 import asyncio
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from remora.errors import UpstreamError
 from remora.records import CallError, CallRecord, Cost, EndReason
 from remora_sidecar.dialects.base import AnswerFacts, Dialect
 from remora_sidecar.dialects.framing.decoding import Decoder, decoder_for
+from remora_sidecar.engine.evaluating import AnswerWatch
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.engine.refusal import key_missing
@@ -15,6 +18,8 @@ from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.exchange import AnswerHead, header
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.policy.failures import CREDENTIAL_MISSING, Failure
+
+logger = logging.getLogger(__name__)
 
 _BUG = CallError("internal_error", "the call failed inside Remora")
 
@@ -38,6 +43,7 @@ class Recording:
         self._parts = parts
         self._session = session
         self._decoder: Decoder | None = None
+        self._text: AnswerWatch | None = None
         self._handed_over = False
         self.on_finish: Callable[[CallRecord], None] | None = None
 
@@ -57,7 +63,36 @@ class Recording:
         seen.status_code = head.status
         seen.answer_headers = head.headers
         seen.reader = dialect.answer_reader(head, seen.request)
+        self._decode(head)
+
+    def begin_kept(self, head: AnswerHead) -> None:
+        """Take the head of an answer that another call has paid for."""
+        self.seen.status_code = head.status
+        self.seen.answer_headers = head.headers
+        self._decode(head)
+
+    def _decode(self, head: AnswerHead) -> None:
         self._decoder = decoder_for(header(head.headers, b"content-encoding"))
+        evaluator = self._parts.evaluator
+        if evaluator is not None and self.seen.attribution.goal:
+            self._text = evaluator.watch(head, self.seen, self._session)
+
+    def pass_kept(self, data: bytes) -> None:
+        """Note a piece of an answer that another call has paid for."""
+        self.seen.response_capture.feed(data)
+        self.seen.output_seen()
+        if self._text is not None and self._decoder is not None:
+            for decoded in self._decoder.feed(data):
+                self._look_at(decoded)
+
+    def _look_at(self, data: bytes) -> None:
+        """Show a piece of the answer to who looks at it; a bug there must not break the call."""
+        try:
+            if self._text is not None:
+                self._text.feed(data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the call goes on
+            logger.error("an answer can't be looked at: %s", type(error).__name__)
+            self._text = None
 
     def watch(self, chunk: bytes) -> bool:
         """Read a chunk; True if the answer's own format says that it is whole now."""
@@ -72,6 +107,8 @@ class Recording:
         has_said = not is_stream
         for decoded in decoder.feed(chunk):
             has_said = reader.feed(decoded) or has_said
+            if self._text is not None:
+                self._look_at(decoded)
         if has_said and seen.first_output_s is None:
             seen.output_seen()
         return reader.ended
@@ -87,7 +124,7 @@ class Recording:
             self.seen.decoding_problem = decoder.problem
         parts, seen = self._parts, self.seen
         facts = self.facts = seen.facts()
-        self.record = seen.record(parts.prices, facts, end_reason, error)
+        self.record = self._evaluated(seen.record(parts.prices, facts, end_reason, error), facts)
         if self.on_finish is not None:
             self.on_finish(self.record)
         settled = parts.settlement.settle(self.record, self._session, seen.request, facts)
@@ -130,16 +167,49 @@ class Recording:
             self.refused(refusal)
 
     def finish_cached(
-        self, facts: AnswerFacts, end_reason: EndReason, error: CallError | None = None
+        self,
+        facts: AnswerFacts,
+        end_reason: EndReason,
+        error: CallError | None = None,
+        shared: CallRecord | None = None,
     ) -> None:
-        """Make the record of a call whose answer another call has paid for."""
+        """Make the record of a call whose answer another call has paid for.
+
+        Args:
+            facts: What the answer stated.
+            end_reason: How it ended.
+            error: Why it failed, if it did.
+            shared: Of the call that asked, if it has just ended: then what was told of its answer
+                holds here, too, where the goal is the same.
+        """
         if self.done:
             return
         parts = self._parts
-        self.record = self.seen.record(parts.prices, facts, end_reason, error, cached=True)
+        record = self.seen.record(parts.prices, facts, end_reason, error, cached=True)
+        if shared is None:
+            self.record = self._evaluated(record, facts)
+        elif shared.attribution.goal == record.attribution.goal:
+            self.record = replace(record, outcome=shared.outcome)
+        else:
+            self.record = record
         if self.on_finish is not None:
             self.on_finish(self.record)
         parts.recorder.take(self.record, self._session)
+
+    def _evaluated(self, record: CallRecord, facts: AnswerFacts) -> CallRecord:
+        """Put on the record of a call with a goal what can be told of its answer."""
+        evaluator, text = self._parts.evaluator, self._text
+        self._text = None
+        if evaluator is None or not record.attribution.goal:
+            return record
+        if self._decoder is not None and self._decoder.problem:
+            text = None
+        try:
+            outcome = evaluator.outcome(record, facts, self.seen, self._session, text)
+        except Exception as error:  # noqa: BLE001 - a bug must not lose the fact of the call
+            logger.error("an answer can't be evaluated: %s", type(error).__name__)
+            return record
+        return record if outcome is None else replace(record, outcome=outcome)
 
     def hand_over(self) -> None:
         """Leave the record to another task, which says ``taken_over`` to `until_recorded`."""

@@ -79,8 +79,10 @@ class Session:
     """One span of attribution.
 
     Attributes:
+        goal: What its calls are for, unless they say otherwise.
         tracker_id: Of the tracker that opened it; empty if none did.
         is_cached: Whether its calls may be answered from the cache, where policy has one.
+        is_own: The sidecar itself opened it, for what it asks of models.
     """
 
     session_id: str
@@ -97,6 +99,8 @@ class Session:
     totals: dict[str, ModelTotals] = field(default_factory=dict)
     history: deque[CallRecord] = field(default_factory=lambda: deque(maxlen=0))
     router: Advisor | None = None
+    goal: str = ""
+    is_own: bool = False
 
     @property
     def is_named(self) -> bool:
@@ -147,6 +151,14 @@ class Sessions:
         self.default = Session(DEFAULT_SESSION_ID, now_unix_ns)
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, Session] = OrderedDict()
+        self._own: dict[str, Session] = {}
+
+    def open_own(self, now_unix_ns: int, agent_id: str) -> Session:
+        """Open a session of the sidecar's own; it is never forgotten and nobody ends it."""
+        session = Session(new_session_id(), now_unix_ns, agent_id=agent_id, is_own=True)
+        session.keep_history()
+        self._own[session.session_id] = session
+        return session
 
     def open(
         self,
@@ -158,11 +170,12 @@ class Sessions:
         task_id: str = "",
         tracker_id: str = "",
         is_cached: bool = True,
+        goal: str = "",
     ) -> Session:
         """Open a session with a new unguessable id."""
         session = Session(
             new_session_id(), now_unix_ns, data_id, combo_id, agent_id, task_id, tracker_id,
-            is_cached,
+            is_cached, goal=goal,
         )  # fmt: skip
         self._open[session.session_id] = session
         self._bound()
@@ -172,7 +185,8 @@ class Sessions:
         """Find a session, ended or not."""
         if session_id == DEFAULT_SESSION_ID:
             return self.default
-        return self._open.get(session_id) or self._ended.get(session_id)
+        found = self._open.get(session_id) or self._ended.get(session_id)
+        return found or self._own.get(session_id)
 
     def end(self, session_id: str) -> bool:
         """Mark a session as ended; False if it is unknown."""
@@ -187,7 +201,8 @@ class Sessions:
 
     def all(self) -> list[Session]:
         """List every session: the default one, those that are open, those that have ended."""
-        return [self.default, *self._open.values(), *self._ended.values()]
+        opened = (*self._open.values(), *self._ended.values(), *self._own.values())
+        return [self.default, *opened]
 
     def _bound(self) -> None:
         while len(self._ended) > MAX_ENDED or len(self._ended) + len(self._open) > MAX_SESSIONS:

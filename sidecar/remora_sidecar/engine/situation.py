@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from remora.learning.decision import Risk
 from remora.policy.condition import BoundInputs, ConditionError
-from remora.policy.routing import Candidate, Route, Target
+from remora.policy.routing import Candidate, Route, Router, Target
 from remora.providers import Provider
 from remora.records import Attribution
 from remora_sidecar.dialects.base import Dialect
 from remora_sidecar.dialects.request_view import RequestView
+from remora_sidecar.engine.goal import GoalRules, higher
 from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.option import Option
 from remora_sidecar.engine.session_router import Advice
@@ -36,8 +38,11 @@ class Situation:
         now_unix_ns: When it began.
         condition_failed: Called for each condition that could not be told.
         offers: What a router may choose from, once one is asked.
-        amounts: What the call is likely to use, by price list and model, as far as it was asked.
+        amounts: What the call is likely to use, by price list, model and parameters, as far as it
+            was asked.
         advice: What the session's router made of the call; None where it was not asked.
+        goal: What the call is for, as far as that is known; empty if it is not.
+        risk: How much of learned routing the call lets chance decide; its route may say less.
     """
 
     rulebook: Rulebook
@@ -53,7 +58,9 @@ class Situation:
     condition_failed: Callable[[], None]
     offers: tuple[Offer, ...] = ()
     advice: Advice | None = None
-    amounts: dict[tuple[str | None, str], Amount] = field(default_factory=dict)
+    goal: str = ""
+    risk: Risk = "low"
+    amounts: dict[tuple[str | None, str, str], Amount] = field(default_factory=dict)
     _routes: tuple[Route | None] | None = field(default=None, init=False)
     _inputs: BoundInputs | None = field(default=None, init=False)
     _built: frozenset[str] = field(default=frozenset(), init=False)
@@ -92,13 +99,18 @@ class Situation:
 
     def option_of(self, offer: Offer) -> Option:
         """Take an offer."""
-        return Option(self.own, self.dialect, offer.provider, offer.model)
+        return Option(self.own, self.dialect, offer.provider, offer.model, offer.parameters)
 
     def option(self, provider: Provider, model: str) -> Option | None:
         """Name another model; None where it can't be asked for."""
         if self.sealed or not self.rulebook.models.permits(model):
             return None
         return Option(self.own, self.dialect, provider, model)
+
+    def learns_by(self, router: Router, rules: GoalRules) -> None:
+        """Settle goal and risk for a route that learns: the router's go before the call's."""
+        self.risk = higher(router.risk or "low", self.risk)
+        self.goal = router.goal or self.goal or rules.goal_of(self.own.request.operation, self.view)
 
     @property
     def names_models(self) -> bool:

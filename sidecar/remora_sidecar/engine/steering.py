@@ -1,13 +1,13 @@
 """What policy makes of a call before it is sent: refused, or a course to take."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from remora.clock import Clock
 from remora.frozen import by_name
+from remora.learning.decision import Risk
 from remora.policy.routing import PROMPT_OPERATIONS, Candidate, Route
-from remora.policy.spec import CallRules
 from remora.receipt import Receipt
 from remora.records import Usage
 from remora_sidecar.dialects.base import Dialect
@@ -16,6 +16,7 @@ from remora_sidecar.engine.budgeting import Budgeting, Held, RefusedFor
 from remora_sidecar.engine.course import Course, Options, pace_of
 from remora_sidecar.engine.decision import Decision
 from remora_sidecar.engine.finishing import Finishing
+from remora_sidecar.engine.goal import GoalRules
 from remora_sidecar.engine.leg import Leg
 from remora_sidecar.engine.observation import Observation
 from remora_sidecar.engine.option import Option
@@ -68,6 +69,7 @@ class Steering:
         chance: Draws from 0 to 1.
         pod: Where the calls come from.
         condition_failed: Called for each condition that could not be told.
+        goal_rules: Tell what calls are for that nobody says it of.
     """
 
     clock: Clock
@@ -79,10 +81,12 @@ class Steering:
     chance: Callable[[], float]
     pod: ConditionPod
     condition_failed: Callable[[], None]
+    goal_rules: GoalRules = field(default_factory=GoalRules)
 
-    def apply(self, rules: CallRules) -> None:
+    def apply(self, rulebook: Rulebook) -> None:
         """Go by a changed policy; what was spent and who failed stays known where it applies."""
-        self.routers.apply(rules.routes)
+        rules = rulebook.rules
+        self.routers.apply(rules.routes, across_namespaces=rulebook.across_namespaces)
         self.budgeting.ledger.apply(rules.budgets)
         self.budgeting.rates.apply(rules.rates)
         self.breakers.apply(rules.breaker)
@@ -95,6 +99,7 @@ class Steering:
         seen: Observation,
         session: Session,
         sealed: str,
+        risk: Risk | None = None,
     ) -> Situation:
         """Gather what policy looks at in a call.
 
@@ -105,6 +110,7 @@ class Steering:
             seen: What is known of it, and where remarks go.
             session: Whose call it is.
             sealed: Why nothing in the request may change; empty if it may.
+            risk: That the call states; None if it states none.
         """
         return _situation(
             rulebook=rulebook,
@@ -118,6 +124,8 @@ class Steering:
             pod=self.pod,
             now_unix_ns=seen.started_unix_ns,
             condition_failed=self.condition_failed,
+            goal=seen.attribution.goal,
+            risk=risk or "low",
         )
 
     def finishing(self, course: Course) -> Finishing:
@@ -137,7 +145,9 @@ class Steering:
         decision = Decision(situation, self.budgeting)
         if (refusal := _not_admitted(situation)) is not None:
             return _refused(refusal, decision)
-        decision.route = situation.route
+        route = decision.route = situation.route
+        if route is not None and route.router is not None and learns(route):
+            situation.learns_by(route.router, self.goal_rules)
         legs = self._legs(decision)
         course = legs if isinstance(legs, Refused) else self._paid(decision, legs)
         situation.view.let_go()  # a call may last for minutes, and only its receipt is still due
@@ -195,7 +205,9 @@ class Steering:
         if not well or len(well) == len(found.offers):
             return found
         left_alone = (o for at, o in enumerate(found.offers) if at not in well)
-        dropped = (Dropped(o.provider.name, o.model, "circuit_open") for o in left_alone)
+        dropped = (
+            Dropped(o.provider.name, o.model, "circuit_open", o.parameters) for o in left_alone
+        )
         return Sorted(tuple(found.offers[at] for at in well), (*found.dropped, *dropped))
 
     def _choice(self, situation: Situation, route: Route, found: Sorted) -> Choice:
@@ -211,6 +223,8 @@ class Steering:
             holds=lambda offer: situation.candidate_holds(offer.candidate),
             plugin=lambda name: self.ask_plugin(name, situation),
             now_s=self.clock.monotonic_s(),
+            goal=situation.goal,
+            risk=situation.risk,
         )
         try:
             return self.routers.choose(choosing)
@@ -255,6 +269,11 @@ class Steering:
         if held is None or not situation.rulebook.has_strict_budget:
             return None
         return lambda spent: self.budgeting.hold_more(held, spent)
+
+
+def learns(route: Route) -> bool:
+    """Tell whether what becomes of answers decides where a route's calls go."""
+    return route.router is not None and route.router.policy == "learned"
 
 
 def _not_admitted(situation: Situation) -> Refusal | None:

@@ -14,9 +14,13 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
+from remora.learning.decision import Risk
 from remora.policy.routing import Candidate, Route, Router
 from remora.providers import Provider
+from remora_sidecar.dialects.parameters import NOTHING_SET, Parameters, arm_key
 from remora_sidecar.policy.latencies import Latencies
+from remora_sidecar.policy.learned import Learned
+from remora_sidecar.policy.score_book import ScoreBook
 
 
 class Offer(NamedTuple):
@@ -24,16 +28,18 @@ class Offer(NamedTuple):
 
     Attributes:
         candidate: What the policy says of it.
+        parameters: That are set in the request.
     """
 
     provider: Provider
     model: str
     candidate: Candidate
+    parameters: Parameters = NOTHING_SET
 
     @property
     def key(self) -> str:
-        """Name it as receipts and logs do."""
-        return f"{self.provider.name}/{self.model}"
+        """Name it as scores, receipts and logs do."""
+        return arm_key(self.provider.name, self.model, self.parameters)
 
 
 class Choice(NamedTuple):
@@ -44,12 +50,22 @@ class Choice(NamedTuple):
         scores: Of all offers, in their order; empty where the router has none.
         propensity: How likely the choice was, for random ones.
         note: What a person should know of it.
+        propensities: How likely each offer was, for random choices.
+        notes: Of all offers, one word for why each was not likelier; of learned routing.
+        reason: ``exploitation``, ``thompson`` or ``exploration``; of learned routing.
+        risk: ``low``, ``medium`` or ``high``; of learned routing.
+        digest: Of the scores that learned routing went by; empty: it knew none.
     """
 
     chosen: int | None
     scores: tuple[float | None, ...] = ()
     propensity: float | None = None
     note: str = ""
+    propensities: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+    risk: str = ""
+    digest: str = ""
 
 
 @dataclass(slots=True)
@@ -66,6 +82,8 @@ class Choosing:
         holds: Tells whether the condition of an offer holds.
         plugin: Asks a plugin for a model.
         now_s: By the monotonic clock.
+        goal: What the call is for; empty if nobody knows.
+        risk: How much of the choice may be left to chance.
     """
 
     route: str
@@ -76,20 +94,32 @@ class Choosing:
     holds: Callable[[Offer], bool]
     plugin: Callable[[str], str | None]
     now_s: float
+    goal: str = ""
+    risk: Risk = "low"
 
 
 class Routers:
-    """Chooses, and keeps what routers remember between calls."""
+    """Chooses, and keeps what routers remember between calls.
 
-    def __init__(self, latencies: Latencies, chance: random.Random) -> None:
-        """Take how fast models answered, and where unseeded choices come from."""
+    Attributes:
+        learned: Decides by scores.
+    """
+
+    def __init__(
+        self, latencies: Latencies, chance: random.Random, scores: ScoreBook | None = None
+    ) -> None:
+        """Take how fast models answered, where unseeded choices come from, and what is learned."""
         self._latencies = latencies
         self._chance = chance
+        self.learned = Learned(scores or ScoreBook(), chance)
         self._seeded: dict[tuple[str, int], random.Random] = {}
         self._turns: dict[str, int] = {}
 
-    def apply(self, routes: Iterable[Route]) -> None:
+    def apply(self, routes: Iterable[Route], *, across_namespaces: bool = False) -> None:
         """Go by a changed policy: forget the turns and sequences of routes that are gone."""
+        routes = tuple(routes)
+        self.learned.forget()
+        self.learned.book.apply(routes, across_namespaces=across_namespaces)
         kept = {(route.name, route.router.seed) for route in routes if route.router is not None}
         names = {name for name, _ in kept}
         self._turns = {name: turn for name, turn in self._turns.items() if name in names}
@@ -101,7 +131,8 @@ class Routers:
 
     def _random(self, choosing: Choosing) -> Choice:
         count = len(choosing.offers)
-        return Choice(self._chance_of(choosing).randrange(count), propensity=1 / count)
+        chosen, share = self._chance_of(choosing).randrange(count), 1 / count
+        return Choice(chosen, propensity=share, propensities=(share,) * count)
 
     def _weighted(self, choosing: Choosing) -> Choice:
         weights = tuple([offer.candidate.weight or 0 for offer in choosing.offers])
@@ -109,7 +140,7 @@ class Routers:
         if not total:  # only those without a share are left
             return self._random(choosing)
         index = bisect_right(ends, self._chance_of(choosing).random() * total)
-        return Choice(index, shares, shares[index])
+        return Choice(index, shares, shares[index], propensities=shares)
 
     def _round_robin(self, choosing: Choosing) -> Choice:
         turn = self._turns.get(choosing.route, 0)
@@ -160,6 +191,23 @@ class Routers:
                 return Choice(index)
         return Choice(None, note="the router named no candidate")
 
+    def _learned(self, choosing: Choosing) -> Choice:
+        risk = choosing.risk
+        found = self.learned.choose(
+            choosing.route, choosing.router, choosing.offers, choosing.goal, risk
+        )
+        return Choice(
+            found.chosen,
+            found.means,
+            found.propensity,
+            "",
+            found.propensities,
+            found.notes,
+            found.reason,
+            risk,
+            found.digest,
+        )
+
     def _chance_of(self, choosing: Choosing) -> random.Random:
         seed = choosing.router.seed
         if seed is None:
@@ -192,4 +240,5 @@ _POLICIES: Mapping[str, Callable[[Routers, Choosing], Choice]] = {
     "sticky": Routers._sticky,
     "conditional": Routers._conditional,
     "plugin": Routers._plugin,
+    "learned": Routers._learned,
 }

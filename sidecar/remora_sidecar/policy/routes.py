@@ -11,6 +11,7 @@ from remora.policy.limits import ModelRules
 from remora.policy.routing import PROMPT_OPERATIONS, Candidate, Route, Target
 from remora.providers import Provider, ProviderRegistry
 from remora.providers.hosts import HostForm
+from remora_sidecar.dialects.parameters import NOTHING_SET, Parameters, parameters
 from remora_sidecar.dialects.rewriting import path_at
 from remora_sidecar.policy.routers import Offer
 
@@ -38,6 +39,7 @@ class Dropped(NamedTuple):
     provider: str
     model: str
     filtered_out_by: str
+    parameters: Parameters = NOTHING_SET
 
 
 class Routes:
@@ -128,11 +130,13 @@ class Sieve:
         for target in targets:
             provider = self._provider(asked, target)
             name = target.provider or asked.provider.name
-            why = self._why_not(asked, provider, target.model)
+            candidate = _candidate(target)
+            wanted = parameters(candidate.parameters)
+            why = self._why_not(asked, provider, target.model, wanted)
             if why or provider is None:
-                dropped.append(Dropped(name, target.model, why))
+                dropped.append(Dropped(name, target.model, why, wanted))
             else:
-                offers.append(Offer(provider, target.model, _candidate(target)))
+                offers.append(Offer(provider, target.model, candidate, wanted))
         return Sorted(tuple(offers), tuple(dropped))
 
     def _provider(self, asked: Asked, target: Target) -> Provider | None:
@@ -140,14 +144,16 @@ class Sieve:
             return asked.provider
         return self._registry.get(target.provider or "")
 
-    def _why_not(self, asked: Asked, provider: Provider | None, model: str) -> str:
+    def _why_not(
+        self, asked: Asked, provider: Provider | None, model: str, wanted: Parameters
+    ) -> str:
         if provider is None:
             return "unknown_provider"
         if not self._models.permits(model):
             return "model_denied"
         if provider is not asked.provider:
             return self._why_not_there(asked, provider)
-        return asked.sealed if model != asked.model else ""
+        return asked.sealed if model != asked.model or wanted.text else ""
 
     def _why_not_there(self, asked: Asked, provider: Provider) -> str:
         if asked.dialect not in provider.dialects:

@@ -30,6 +30,7 @@ class Rulebook:
         signs: A key of the policy's may sign requests.
         shares_budgets: Other pods count on some of the budgets as well.
         has_strict_budget: Some budget holds the most that a call can use.
+        across_namespaces: Learned routing learns from other namespaces.
     """
 
     rules: CallRules
@@ -42,6 +43,7 @@ class Rulebook:
     signs: bool
     shares_budgets: bool
     has_strict_budget: bool
+    across_namespaces: bool
     _key_plans: dict[Provider, KeyPlan] = field(default_factory=dict, repr=False)
 
     def key_plan(self, provider: Provider) -> KeyPlan:
@@ -73,6 +75,7 @@ def rulebook(effective: EffectivePolicy, registry: ProviderRegistry) -> Rulebook
         receipt=Receipt(effective.name, effective.version),
         shares_budgets=any(one.per not in _OF_THE_POD for one in rules.budgets),
         has_strict_budget=any(one.strict for one in rules.budgets),
+        across_namespaces=effective.across_namespaces,
         signs=any(_signs(registry.get(one.provider)) for one in rules.credentials),
     )
 

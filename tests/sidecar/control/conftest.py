@@ -56,8 +56,8 @@ async def _controlled(
 ) -> AsyncIterator[Controlled]:
     settings = SidecarSettings(
         listen=(("127.0.0.1", 0),), control_listen=("127.0.0.1", 0),
-        status_listen=("127.0.0.1", 0), data_dir=folder / "data", aggregator="none",
-        drain_s=1.0, **changed,
+        status_listen=("127.0.0.1", 0), data_dir=folder / "data",
+        **{"aggregator": "none", "drain_s": 1.0, **changed},
     )  # fmt: skip
     async with (
         running_sidecar(settings, gateway=gateway) as sidecar,

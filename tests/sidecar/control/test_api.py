@@ -75,6 +75,20 @@ async def test_a_session_that_can_not_be_opened_says_what_is_wrong(controlled) -
     assert "task_id: Input should be a valid string" in answer["error"]["message"]
 
 
+async def test_a_session_may_say_what_its_calls_are_for(controlled) -> None:
+    status, opened = await controlled.call("POST", "/v1/sessions", json={"goal": " support "})
+    assert (status, opened["goal"]) == (201, "support")
+    _, shown = await controlled.call("GET", f"/v1/sessions/{opened['session_id']}")
+    assert shown["goal"] == "support"
+
+
+@pytest.mark.parametrize("goal", ["", "g" * 129, "a\nb", 7], ids=repr)
+async def test_a_goal_that_is_none_is_refused(controlled, goal) -> None:
+    status, answer = await controlled.call("POST", "/v1/sessions", json={"goal": goal})
+    assert status == 400
+    assert "goal: " in answer["error"]["message"]
+
+
 async def test_a_body_too_large_is_413_in_json(controlled) -> None:
     status, answer = await controlled.call("POST", "/v1/sessions", json={"data_id": "x" * 70_000})
 

@@ -10,12 +10,13 @@ from remora_sidecar.engine.sessions import ModelTotals, Session
 
 
 def test_a_fresh_session_shows_what_it_was_opened_with() -> None:
-    assert session_view(Session("sess_1", 7, data_id="d", task_id="t")) == {
+    assert session_view(Session("sess_1", 7, data_id="d", task_id="t", goal="g")) == {
         "session_id": "sess_1",
         "data_id": "d",
         "combo_id": None,
         "agent_id": None,
         "task_id": "t",
+        "goal": "g",
         "created_unix_ns": 7,
         "ended": False,
         "in_flight": 0,

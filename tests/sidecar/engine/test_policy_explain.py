@@ -11,10 +11,13 @@ import pytest
 from remora.cli.policy_question import PolicyQuestion, UnsentRequest
 from remora.cli.recorded_request import recorded_request
 from remora.errors import BadRequest
+from remora.learning import Arm, ArmScore, Beta, GoalScores
 from remora.policy import effective_policy, load_documents
 from remora.records import Attribution
 from remora.testing.double_answer import Answer
 from remora_sidecar.commands.policy_explain import answer
+from remora_sidecar.policy.score_book import ScoreSnapshot
+from remora_sidecar.score_file import SCORE_FILE, written
 
 URL = "https://api.openai.com/v1/chat/completions"
 PATH = "/v1/chat/completions"
@@ -257,3 +260,41 @@ def test_prices_of_ones_own_count_as_they_do_in_the_sidecar():
     priced = replace(asked, policy=effective({"routes": [route("cheapest")]}, own))
     found = answer(priced).receipt.candidates
     assert [one.est_cost_usd for one in found] == [Decimal("0.001"), Decimal("0.001")]
+
+
+LEARNED = {
+    "routes": [
+        {
+            "name": "r",
+            "router": {
+                "policy": "learned",
+                "explorationRate": 0,
+                "candidates": [
+                    {"model": "gpt-4o"},
+                    {"model": "gpt-4o", "parameters": {"temperature": 0}},
+                ],
+            },
+        }
+    ]
+}
+
+
+def test_learned_routing_is_foreseen_by_the_scores_that_are_kept(tmp_path):
+    arms = (
+        ArmScore(Arm("openai", "gpt-4o"), Beta(10, 990), 1_000),
+        ArmScore(Arm("openai", "gpt-4o", {"temperature": 0}), Beta(990, 10), 1_000),
+    )
+    known = ScoreSnapshot(GoalScores("support", arms), "digest")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / SCORE_FILE).write_bytes(written([known]))
+    foreseen = answer(question(LEARNED, headers=[("remora-goal", "support")]))
+    assert [c.propensity for c in foreseen.receipt.candidates] == [0.0, 1.0]
+    assert foreseen.receipt.scores == "digest"
+    assert any("goal 'support' by the scores kept last" in note for note in foreseen.notes)
+
+
+def test_without_scores_learned_routing_is_foreseen_to_try_all_alike():
+    foreseen = answer(question(LEARNED, headers=[("remora-risk", "medium")]))
+    assert [c.propensity for c in foreseen.receipt.candidates] == [0.5, 0.5]
+    assert foreseen.receipt.risk == "medium"
+    assert any("no scores are kept of the goal 'general'" in note for note in foreseen.notes)

@@ -56,7 +56,7 @@ class Desk:
     def change(self, spec):
         """Go by another policy."""
         self.policy = snapshot_of(spec)
-        self.steering.apply(self.policy.rulebook.rules)
+        self.steering.apply(self.policy.rulebook)
 
     def decide(
         self, model="gpt-4o", *, who=WHO, sealed="", path=CHAT, dialect="openai-chat", **more

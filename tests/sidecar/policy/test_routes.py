@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from remora.policy.limits import ModelRules
 from remora.policy.routing import Candidate, Route, Target
 from remora.providers import ProviderRegistry
-from remora_sidecar.policy.routes import Asked, ModelGate, Routes, Sieve, host_of
+from remora_sidecar.dialects.parameters import parameters
+from remora_sidecar.policy.routes import Asked, Dropped, ModelGate, Routes, Sieve, host_of
 
 REGISTRY = ProviderRegistry.builtin()
 OPENAI = REGISTRY.get("openai")
@@ -139,13 +140,25 @@ SIEVED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("asked", [ASKED, SEALED], ids=["open", "sealed"])
+def test_a_candidate_with_parameters_needs_a_request_that_may_change(asked):
+    set_ = {"temperature": 0}
+    candidate = Candidate.model_validate({"model": "gpt-4o", "parameters": set_})
+    found = sieve().sorted(asked, [candidate])
+    if asked is SEALED:
+        assert found.dropped == (Dropped("openai", "gpt-4o", "it is signed", parameters(set_)),)
+    else:
+        (offer,) = found.offers
+        assert offer.key == 'openai/gpt-4o {"temperature":0}'
+
+
 @pytest.mark.parametrize(("asked", "target", "why"), SIEVED.values(), ids=SIEVED)
 @pytest.mark.parametrize("made", [Candidate, Target], ids=["candidate", "fallback"])
 def test_what_may_not_be_taken_is_dropped_with_the_word_for_why(asked, target, why, made):
     found = sieve(deny=["gpt-3.5*"]).sorted(asked, [made.model_validate(target)])
     if why:
         (dropped,) = found.dropped
-        assert dropped == (target.get("provider", "openai"), target["model"], why)
+        assert dropped == Dropped(target.get("provider", "openai"), target["model"], why)
         assert found.offers == ()
     else:
         (offer,) = found.offers

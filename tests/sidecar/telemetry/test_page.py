@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 from remora.records import CacheVerdict, CallError, CallRecord, EndReason, Usage
@@ -16,8 +17,11 @@ from remora_sidecar.control.metrics import (
     watch_policy,
     watch_spool,
 )
+from remora_sidecar.control.signal_metrics import watch_signals
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.learned_opening import watch_scores
+from remora_sidecar.signals.own_metrics import watch_own_signals
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
@@ -35,6 +39,21 @@ class Journal:
     missed_total = shed_bodies_total = shed_records_total = 1
 
 
+class Signals:
+    """Figures of signals that wait and were delivered."""
+
+    waiting = taken_total = shed_total = delivered_total = refused_total = 1
+
+
+class OwnSignals:
+    """Figures of what the sidecar tells of answers and asks of models."""
+
+    unchecked = judged = 1
+    told = dropped = asked = {"x": 1}  # noqa: RUF012 - never changed
+    unanswered = {("x", "y"): 1}  # noqa: RUF012 - never changed
+    cost_usd = {"x": Decimal(1)}  # noqa: RUF012 - never changed
+
+
 class Policy:
     """Figures of a policy in force."""
 
@@ -49,13 +68,23 @@ class Certificate:
     renewals_total = failures_total = 1
 
 
+class Scores:
+    """What learned routing knows and has decided."""
+
+    book = ("one goal",)
+    decisions = {"thompson": 1}  # noqa: RUF012 - never changed
+
+
 def _families():
     """Every family, each with a sample, so that its labels show."""
     metrics = EngineMetrics()
     watch_spool(metrics.registry, Spool())
     watch_journal(metrics.registry, Journal())
+    watch_signals(metrics.registry, Signals(), Signals())
+    watch_own_signals(metrics.registry, OwnSignals(), OwnSignals(), OwnSignals())
     watch_cache(metrics.registry, CacheLevels(MemoryFront()))
     watch_policy(metrics.registry, Policy())
+    watch_scores(metrics.registry, Scores())
     watch_certificate(metrics.registry, Certificate())
     watch_export(metrics.registry, Counter(queue_full=1))
     record = CallRecord(

@@ -79,7 +79,7 @@ def with_member(text: bytes, key: bytes, value: bytes) -> bytes:
     # Most texts tell at once that they have no such member, and need not be gone through.
     may_have_it = b'"' + key + b'"' in text or spells_a_letter(text)
     every = members(text) if may_have_it else ()
-    found = [member for member in every if _spells(member.key, key)]
+    found = [member for member in every if spells(member.key, key)]
     for member in reversed(found):
         text = text[: member.value_start] + value + text[member.end :]
     if found:
@@ -89,7 +89,8 @@ def with_member(text: bytes, key: bytes, value: bytes) -> bytes:
     return text[:end] + (b"" if is_empty else b",") + b'"' + key + b'":' + value + text[end:]
 
 
-def _spells(written: bytes, key: bytes) -> bool:
+def spells(written: bytes, key: bytes) -> bool:
+    """Tell whether a member's key as written is this one."""
     if b"\\" not in written:
         return written == key
     return bool(parse_json(b'"' + written + b'"') == key.decode())

@@ -1,0 +1,153 @@
+"""The durable queue of signals between whoever sends them and the aggregator.
+
+A signal is taken once its row is committed, which outlives the process. All that touches the file
+runs in one thread. Where the file can't be used, senders are told so and keep what they have.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from remora.errors import Unavailable
+from remora_proto.v1 import signals_pb2 as pb
+from remora_sidecar.signals.outbox_table import OutboxTable, WaitingSignal
+from remora_sidecar.sqlite_file import is_broken, move_aside
+
+logger = logging.getLogger(__name__)
+
+LIMIT_BYTES: Final = 32 * 1024 * 1024
+"""Bound of the file, without its write-ahead log: some 150,000 signals."""
+
+
+class TakenSignals(NamedTuple):
+    """What became of signals that were taken.
+
+    Attributes:
+        accepted: All of them are written down by now.
+        known: Of these, how many waited before.
+    """
+
+    accepted: int
+    known: int
+
+
+class Outbox:
+    """Signals that wait; used on one event loop's thread.
+
+    Attributes:
+        arrived: Set when a signal was taken; whoever takes batches clears it.
+        taken_total: Signals taken, each once.
+        shed_total: Signals given up for newer ones.
+        waiting: How many wait; 0 until the file is first used.
+        problem: Why no signals are taken; empty if all is well.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES) -> None:
+        """Name the file; it is opened on first use, in the thread."""
+        self.arrived = asyncio.Event()
+        self.taken_total = self.shed_total = self.waiting = 0
+        self.problem = ""
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._table: OutboxTable | None = None
+        self._worker = ThreadPoolExecutor(1, "remora-outbox")
+        self._closed = False
+
+    async def take(self, signals: Sequence[pb.Signal]) -> TakenSignals:
+        """Write signals down; when it returns they outlive the process.
+
+        Args:
+            signals: Each with an id, by which one that comes again is known while it waits.
+
+        Raises:
+            Unavailable: They can't be written; none of them was taken.
+        """
+        rows = [(signal.signal_id, signal.SerializeToString()) for signal in signals]
+        try:
+            kept = await self._do(lambda table: table.keep(rows))
+        finally:
+            self.arrived.set()  # also where the sender has gone while the thread writes
+        self.taken_total += kept.new
+        self.shed_total += kept.shed
+        if kept.shed:
+            logger.warning("%d signals were given up for newer ones: the outbox is full", kept.shed)
+        return TakenSignals(len(rows), len(rows) - kept.new)
+
+    async def batch(self, limit: int, max_bytes: int) -> list[WaitingSignal]:
+        """Read those that came first; they wait on until they are forgotten.
+
+        Raises:
+            Unavailable: The file can't be used.
+        """
+        return await self._do(lambda table: table.oldest(limit, max_bytes))
+
+    async def forget(self, signals: Sequence[WaitingSignal]) -> None:
+        """Remove signals that somebody else keeps now, or that nobody ever takes.
+
+        Raises:
+            Unavailable: The file can't be used; they come again.
+        """
+        sequences = [signal.sequence for signal in signals]
+        await self._do(lambda table: table.forget(sequences))
+
+    async def aclose(self) -> None:
+        """Let go of the file."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._let_go)
+        self._worker.shutdown(wait=False)
+
+    async def _do[T](self, work: Callable[[OutboxTable], T]) -> T:
+        if self._closed:
+            raise Unavailable("the outbox of signals is closed: the sidecar stops")
+        loop = asyncio.get_running_loop()
+        done, self.waiting = await loop.run_in_executor(self._worker, lambda: self._done(work))
+        return done
+
+    # In the thread.
+
+    def _done[T](self, work: Callable[[OutboxTable], T]) -> tuple[T, int]:
+        try:
+            table = self._opened()
+            done = work(table), table.count()
+        except (sqlite3.Error, OSError) as error:
+            self._failed(error)
+            raise Unavailable(f"signals can't be kept: {self.problem}") from error
+        self.problem = ""
+        return done
+
+    def _opened(self) -> OutboxTable:
+        if self._table is None:
+            try:
+                self._table = OutboxTable(self._path, self._limit_bytes)
+            except sqlite3.Error as error:
+                if not is_broken(error):
+                    raise
+                self._set_aside(error)
+                self._table = OutboxTable(self._path, self._limit_bytes)
+        return self._table
+
+    def _failed(self, error: Exception) -> None:
+        if not self.problem:
+            logger.warning("the outbox %s can't be used: %s", self._path, error)
+        self.problem = f"can't use {self._path}: {error}"
+        if isinstance(error, sqlite3.Error) and is_broken(error):
+            self._let_go()
+            self._set_aside(error)
+
+    def _set_aside(self, error: sqlite3.Error) -> None:
+        aside = move_aside(self._path)
+        logger.error("the outbox %s is unreadable (%s): moved to %s", self._path, error, aside)
+
+    def _let_go(self) -> None:
+        table, self._table = self._table, None
+        try:
+            if table is not None:
+                table.close()
+        except sqlite3.Error as error:
+            logger.warning("the outbox %s could not be closed: %s", self._path, error)
