@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from remora.cli.figures import money, seconds
 from remora.cli.receipt_json import asked_first, status_word
 from remora.cli.receipt_lines import OWNERS, block, decision_lines, line
-from remora.records import Attempt, CallRecord, EndReason
+from remora.records import Attempt, CallRecord, EndReason, Outcome
 
 NOT_ASKED = "was not asked: the record has no receipt"
 
@@ -15,6 +15,8 @@ def explanation(record: CallRecord) -> Iterator[str]:
     receipt = record.receipt
     yield line("call", record.call_id)
     yield line("asked for", f"{record.requested_model or 'no model'} ({_operation(record)})")
+    if record.attribution.goal:
+        yield line("goal", record.attribution.goal)
     if receipt is None:
         yield line("policy", NOT_ASKED)
     else:
@@ -26,6 +28,8 @@ def explanation(record: CallRecord) -> Iterator[str]:
         yield line("cache", record.cache.result + why)
     yield from block("attempts", map(_attempt, record.attempts))
     yield line("outcome", _outcome(record))
+    if record.outcome is not None:
+        yield line("answer", _judged(record.outcome))
     yield from block("notes", record.notes)
 
 
@@ -35,6 +39,7 @@ def _operation(record: CallRecord) -> str:
 
 def _attempt(attempt: Attempt) -> str:
     name = "/".join(filter(None, (attempt.provider, attempt.model))) or "unknown provider"
+    name = f"{name} {attempt.parameters}".rstrip()
     how = f"HTTP {attempt.status_code}" if attempt.status_code else "no answer"
     failure = f", {attempt.failure}" if attempt.failure else ""
     said = f": {attempt.error.message}" if attempt.error is not None else ""
@@ -51,6 +56,15 @@ def _outcome(record: CallRecord) -> str:
     served = f"served as {record.response_model}" if record.response_model else ""
     parts = (said or status_word(record), status, served, _cost(record), seconds(record.latency_s))
     return ", ".join(filter(None, parts))
+
+
+def _judged(outcome: Outcome) -> str:
+    """Say what can be told of the answer without asking anybody."""
+    said = [outcome.kind.replace("_", " "), outcome.failure_category]
+    if outcome.failed_checks:
+        said.append(f"fails {', '.join(outcome.failed_checks)}")
+    said.append(f"strength {outcome.strength:g}, confidence {outcome.confidence:g}")
+    return ", ".join(filter(None, said))
 
 
 def _cost(record: CallRecord) -> str:

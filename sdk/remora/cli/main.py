@@ -28,9 +28,12 @@ SUMMARIES = {
     "records": "List recorded calls, or follow them.",
     "usage": "Sum up calls, tokens, cost, and what the cache saved.",
     "tasks": "List tasks, show one, pause, resume or cancel it.",
+    "signal": "Say what became of answers, and list what was said.",
+    "scores": "Show how well models do for each goal; steer router versions.",
     "top": "Watch what is going on: calls, cost, latency, tasks.",
     "explain": "Explain why a recorded call went where it went.",
     "policy": "Check policy files, show which policy applies, explain what it makes of a call.",
+    "workflow": "Check workflow files, draw them, list those that are there.",
     "sidecar": "Run a sidecar.",
     "gateway": "Run a gateway for trackers of Remora or AgentOpt, until told to stop.",
     "aggregator": "Run an aggregator.",
@@ -49,7 +52,7 @@ EXTRAS = {
 }
 """Which extra brings a part."""
 
-OWN_EXTRAS = {"netinit": "", "demo": "sidecar,aggregator,demo"}
+OWN_EXTRAS = {"netinit": "", "demo": "sidecar,aggregator,demo", "workflow": "workflows"}
 """Commands that need less than their part's extra, or more."""
 
 

@@ -28,6 +28,7 @@ class Asked:
     operation: str = ""
     namespace: str = ""
     workload: str = ""
+    goal: str = ""
     where: "tuple[Condition, ...]" = ()
     text: str = ""
     since: int | None = None
@@ -107,6 +108,7 @@ _CALLS = (
     click.option("--operation", default="", help="Calls that ask for this: chat, embeddings, …"),
     click.option("--namespace", default="", metavar="NAME", help="Calls of this namespace."),
     click.option("--workload", default="", metavar="NAME", help="Calls of this workload's pods."),
+    click.option("--goal", default="", metavar="NAME", help="Calls for this goal."),
     click.option("--where", multiple=True, type=Where(), metavar="CONDITION",
                  help="Calls of which this holds, such as 'latency_s>=2' or 'model~gpt-*'; "
                       "may be given again. docs/cli.md has the signs."),
@@ -154,8 +156,9 @@ def record_filter(asked: Asked, call_id: str = "") -> "RecordFilter":
     from remora.client.filter import Outcome, RecordFilter
 
     conditions = asked.where
-    if asked.workload:
-        conditions += (Condition("workload", Operator.EQUAL, (asked.workload,)),)
+    for name in ("workload", "goal"):
+        if value := getattr(asked, name):
+            conditions += (Condition(name, Operator.EQUAL, (value,)),)
     return RecordFilter(
         call_id=call_id,
         session_id=asked.session,

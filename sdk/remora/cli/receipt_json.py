@@ -3,6 +3,7 @@
 docs/cli.md names the keys; a test holds the two together.
 """
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +37,7 @@ def receipt_parts(receipt: Receipt, decision: dict[str, Any], chosen: str) -> di
     Args:
         receipt: The decision.
         decision: What `decision_json` shows of it.
-        chosen: Who is asked first, as ``provider/model``; empty if nobody.
+        chosen: Who is asked first, as `arm_name` has it; empty if nobody.
     """
     return {
         "policy": receipt.policy or None,
@@ -49,13 +50,45 @@ def receipt_parts(receipt: Receipt, decision: dict[str, Any], chosen: str) -> di
     }
 
 
+def arm_name(provider: str, model: str, parameters: str = "") -> str:
+    """Name what a call may go to: ``provider/model``, with what policy sets in the request."""
+    return f"{provider}/{model} {parameters}" if parameters else f"{provider}/{model}"
+
+
 def asked_first(record: CallRecord) -> str:
     """Name whom a call went to at first; who answered it, where nobody was asked anew."""
     if record.attempts:
-        return f"{record.attempts[0].provider}/{record.attempts[0].model}"
+        first = record.attempts[0]
+        return arm_name(first.provider, first.model, first.parameters)
     if record.end_reason is EndReason.REFUSED:
         return ""
-    return f"{record.provider}/{record.sent_model}"
+    return _answered_by(record)
+
+
+def _answered_by(record: CallRecord) -> str:
+    """Name who made an answer that was kept; with parameters if it can have been but one."""
+    candidates = () if record.receipt is None else record.receipt.candidates
+    parameters = [
+        candidate.parameters
+        for candidate in candidates
+        if (candidate.provider, candidate.model) == (record.provider, record.sent_model)
+        and not candidate.filtered_out_by
+    ]
+    only = parameters[0] if len(parameters) == 1 else ""
+    return arm_name(record.provider, record.sent_model, only)
+
+
+def parameters_json(text: str) -> dict[str, Any] | None:
+    """Read what policy set in a request; None: nothing, or nothing that can be read."""
+    try:
+        shown = json.loads(text, parse_constant=_refuse) if text else None
+    except (ValueError, RecursionError):
+        return None
+    return shown if isinstance(shown, dict) else None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def status_word(record: CallRecord) -> str:
@@ -78,6 +111,9 @@ def decision_json(
         "strategy": "single",
         "router": receipt.router or None,
         "propensity": receipt.propensity,
+        "risk": receipt.risk or None,
+        "reason": receipt.reason or None,
+        "scores": receipt.scores or None,
         "fallback_chain": list(receipt.fallback),
         "prompt_rewritten": False,
         "credential": None if receipt.refused_by else receipt.credential or None,
@@ -96,8 +132,10 @@ def _decision(record: CallRecord, receipt: Receipt) -> dict[str, Any]:
 
 
 def _candidate(candidate: CandidateReceipt, receipt: Receipt, chosen: str) -> dict[str, Any]:
-    name = f"{candidate.provider}/{candidate.model}"
-    roles = {"chosen": name == chosen, "fallback": name in receipt.fallback}
+    name = arm_name(candidate.provider, candidate.model, candidate.parameters)
+    plain = arm_name(candidate.provider, candidate.model)
+    is_fallback = name in receipt.fallback or plain in receipt.fallback
+    roles = {"chosen": name == chosen, "fallback": is_fallback}
     is_left_out = bool(candidate.filtered_out_by)
     return {
         "model_id": candidate.model,
@@ -106,6 +144,9 @@ def _candidate(candidate: CandidateReceipt, receipt: Receipt, chosen: str) -> di
         "est_cost_usd": _money(candidate.est_cost_usd),
         "reasons": [] if is_left_out else [role for role, is_so in roles.items() if is_so],
         "filtered_out_by": candidate.filtered_out_by or None,
+        "parameters": parameters_json(candidate.parameters),
+        "propensity": candidate.propensity,
+        "note": candidate.note or None,
     }
 
 
@@ -127,6 +168,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "provider": attempt.provider or None,
         "model_id": attempt.model or None,
+        "parameters": parameters_json(attempt.parameters),
         "status_code": attempt.status_code or None,
         "failure": attempt.failure or None,
         "error": attempt.error.message if attempt.error is not None else None,

@@ -9,9 +9,18 @@ from decimal import Decimal
 from typing import Any
 
 from remora.cli.moments import iso_utc
-from remora.cli.receipt_json import receipt_json
+from remora.cli.receipt_json import parameters_json, receipt_json
 from remora.client.usage import Measure, UsageDimension, UsageRow
-from remora.records import Attempt, Body, CacheVerdict, CallError, Cost, StoredRecord, Usage
+from remora.records import (
+    Attempt,
+    Body,
+    CacheVerdict,
+    CallError,
+    Cost,
+    Outcome,
+    StoredRecord,
+    Usage,
+)
 
 
 def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str, Any]:
@@ -56,6 +65,7 @@ def record_json(stored: StoredRecord, *, with_bodies: bool = False) -> dict[str,
         "opaque": record.opaque,
         "attempts": [_attempt(attempt) for attempt in record.attempts],
         "receipt": receipt_json(record) if record.receipt is not None else None,
+        "outcome": _outcome(record.outcome),
         "notes": list(record.notes),
         "capture": record.capture or None,
         "cursor": stored.cursor or None,
@@ -110,6 +120,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "provider": attempt.provider or None,
         "model": attempt.model or None,
+        "parameters": parameters_json(attempt.parameters),
         "status_code": attempt.status_code or None,
         "duration_s": attempt.duration_s,
         "error": _error(attempt.error),
@@ -117,6 +128,18 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "failure": attempt.failure or None,
         "usage": _usage(attempt.usage),
         "cost": _cost(attempt.cost),
+    }
+
+
+def _outcome(outcome: Outcome | None) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    return {
+        "kind": outcome.kind,
+        "strength": outcome.strength,
+        "confidence": outcome.confidence,
+        "failure_category": outcome.failure_category or None,
+        "failed_checks": list(outcome.failed_checks),
     }
 
 

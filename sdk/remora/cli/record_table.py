@@ -2,9 +2,11 @@
 
 Needs pyarrow (``remora[parquet]``). Money is ``decimal128(38, 18)``, so that it adds up exactly;
 what has more digits is rounded to 18. Times are timestamps in UTC, to the microsecond. Parts of a
-record are structs, labels a map, a body's bytes are as they were kept. What is not known is null.
+record are structs, labels a map, a body's bytes are as they were kept, parameters are JSON, since
+they may have any name. What is not known is null.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -56,9 +58,18 @@ _CACHE = pa.struct(
         "saved_usd": _MONEY,
     }
 )
+_OUTCOME = pa.struct(
+    {
+        "kind": _TEXT,
+        "strength": _REAL,
+        "confidence": _REAL,
+        "failure_category": _TEXT,
+        "failed_checks": pa.list_(_TEXT),
+    }
+)
 _ATTEMPT = pa.struct(
     {
-        **_texts("provider", "model"),
+        **_texts("provider", "model", "parameters"),
         "status_code": _WHOLE,
         "duration_s": _REAL,
         "error": _ERROR,
@@ -74,13 +85,16 @@ _CANDIDATE = pa.struct(
         "score": _REAL,
         "est_cost_usd": _MONEY,
         "reasons": pa.list_(_TEXT),
-        "filtered_out_by": _TEXT,
+        **_texts("filtered_out_by", "parameters"),
+        "propensity": _REAL,
+        "note": _TEXT,
     }
 )
 _DECISION = pa.struct(
     {
         **_texts("model_id", "provider", "requested_model_id", "strategy", "router"),
         "propensity": _REAL,
+        **_texts("risk", "reason", "scores"),
         "fallback_chain": pa.list_(_TEXT),
         "prompt_rewritten": _TRUTH,
         **_texts("credential", "refused_by"),
@@ -96,7 +110,7 @@ _BUDGET = pa.struct(
 )
 _TRY = pa.struct(
     {
-        **_texts("provider", "model_id"),
+        **_texts("provider", "model_id", "parameters"),
         "status_code": _WHOLE,
         **_texts("failure", "error"),
         "duration_ms": _REAL,
@@ -133,7 +147,9 @@ SCHEMA: Final = pa.schema(
         "received_at": _TIME,
         **_texts("namespace", "pod_uid"),
         **_texts("session_id", "data_id", "combo_id", "agent_id", "task_id", "trace_id"),
-        **_texts("parent_span_id", "pod_name", "workload", "node", "sidecar_version", "mode"),
+        **_texts(
+            "parent_span_id", "goal", "pod_name", "workload", "node", "sidecar_version", "mode"
+        ),
         "original_destination": _TEXT,
         "labels": pa.map_(_TEXT, _TEXT),
         **_texts("provider", "dialect", "operation", "method", "url"),
@@ -153,6 +169,7 @@ SCHEMA: Final = pa.schema(
         "opaque": _TRUTH,
         "attempts": pa.list_(_ATTEMPT),
         "receipt": _RECEIPT,
+        "outcome": _OUTCOME,
         "notes": pa.list_(_TEXT),
         "capture": _TEXT,
         "cursor": _TEXT,
@@ -198,6 +215,8 @@ def _value(value: Any, kind: Any) -> Any:
         return None
     if kind == _MONEY:
         return Decimal(value).quantize(_UNIT, context=_EXACT)
+    if kind == _TEXT:
+        return value if isinstance(value, str) else json.dumps(value)
     if kind == _TIME:
         return datetime.fromisoformat(value)
     if pa.types.is_struct(kind):

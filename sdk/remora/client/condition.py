@@ -29,7 +29,7 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _ESCAPED: Final = frozenset("|\\=~<>")
 _MISLEADING: Final = ("=", "~", "<", ">")
 
-_ATTRIBUTION = ("trace_id", "parent_span_id")
+_ATTRIBUTION = ("trace_id", "parent_span_id", "goal")
 _ORIGIN = ("node", "sidecar_version", "mode", "original_destination")
 _PATHS: Final = {
     **{name: f"attribution.{name}" for name in _ATTRIBUTION},

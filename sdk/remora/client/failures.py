@@ -1,5 +1,9 @@
 """A failed gRPC call as the error that its caller can do something about."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import InvalidOperation
+
 import grpc
 
 from remora.client.address import is_on_this_machine
@@ -16,7 +20,8 @@ _REFUSED = {
 
 def explain(error: grpc.RpcError, target: AggregatorTarget) -> RemoraError:
     """Say what happened, where, and what to do about it."""
-    assert isinstance(error, grpc.Call)  # noqa: S101 - every RpcError that gRPC raises is one
+    # Every RpcError that gRPC raises is one of these.
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)  # noqa: S101
     code, details = error.code(), str(error.details() or "").strip()
     if code in _REFUSED:
         status, name = _REFUSED[code]
@@ -28,6 +33,20 @@ def explain(error: grpc.RpcError, target: AggregatorTarget) -> RemoraError:
         message = f"the aggregator at {target.address} does not allow this: {details}"
         return BadRequest(message, status=403, code="permission_denied")
     return Unavailable(_unavailable(code, details, target))
+
+
+@contextmanager
+def understood(target: AggregatorTarget) -> Iterator[None]:
+    """Say of an answer that can't be read in here whose it is.
+
+    Raises:
+        Unavailable: It can't be read.
+    """
+    try:
+        yield
+    except (ValueError, InvalidOperation) as error:
+        what = f"the aggregator at {target.address} answered what can't be read: {error}"
+        raise Unavailable(what) from error
 
 
 def _unknown_token(target: AggregatorTarget, details: str) -> str:

@@ -108,6 +108,7 @@ def _attributes(record: CallRecord, error: str) -> Mapping[str, Value | None]:
         "remora.agent_id": attribution.agent_id,
         "remora.data_id": attribution.data_id,
         "remora.combo_id": attribution.combo_id,
+        "remora.goal": attribution.goal,
         "remora.provider": record.provider,
         "remora.dialect": record.dialect,
         "remora.sent_model": record.sent_model,

@@ -14,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remora.cli.explanation import explanation
-from remora.cli.receipt_json import receipt_json
+from remora.cli.receipt_json import parameters_json, receipt_json
 from remora.receipt import BudgetReceipt, CandidateReceipt, Receipt
 from remora.record_wire import to_message
 from remora.records import (
     Attempt,
+    Attribution,
     CacheVerdict,
     CallError,
     CallRecord,
     Cost,
     EndReason,
+    Outcome,
     Usage,
 )
 from remora_aggregator.testing import temporary_aggregator
@@ -84,6 +86,23 @@ CALL = CallRecord(
     notes=("something worth a note",),
 )  # fmt: skip
 
+LEARNED = replace(
+    CALL,
+    attribution=Attribution(goal="extract"),
+    attempts=(Attempt("openai", "gpt-4o", 200, 0.4, parameters='{"temperature":0.2}'),),
+    receipt=RECEIPT._replace(
+        router="learned",
+        risk="low",
+        reason="thompson",
+        scores="abcdef0123456789" * 4,
+        candidates=(
+            CandidateReceipt("openai", "gpt-4o", note="tied", propensity=0.0),
+            CandidateReceipt("openai", "gpt-4o", parameters='{"temperature":0.2}', propensity=0.9),
+        ),
+    ),
+    outcome=Outcome("check_failed", 0.0, 0.6, "malformed_output", ("json", "length")),
+)
+
 REFUSED = replace(
     CALL,
     call_id=f"{2:032x}",
@@ -137,6 +156,43 @@ def told(record: CallRecord) -> dict[str, list[str]]:
         name = text[:12].strip() or name
         found.setdefault(name, []).append(text[12:])
     return found
+
+
+def test_a_learned_choice_is_explained_with_its_chances_and_its_outcome():
+    said = told(LEARNED)
+    assert said["goal"] == ["extract"]
+    assert said["learned"] == [
+        "thompson: it may be better than what is thought to be the best; risk low;"
+        " by scores abcdef012345"
+    ]
+    assert said["candidates"] == [
+        "openai/gpt-4o: price unknown, a chance of 0.0%, as good as a cheaper or faster one",
+        'openai/gpt-4o {"temperature":0.2}: chosen, price unknown, a chance of 90.0%',
+    ]
+    assert said["attempts"] == ['openai/gpt-4o {"temperature":0.2}: HTTP 200, 400ms']
+    assert said["answer"] == [
+        "check failed, malformed_output, fails json, length, strength 0, confidence 0.6"
+    ]
+
+
+def test_a_learned_choice_shows_its_parameters_as_an_object():
+    shown = receipt_json(LEARNED)
+    plain, tuned = shown["candidates"]
+    assert (plain["parameters"], plain["note"]) == (None, "tied")
+    assert (tuned["parameters"], tuned["reasons"]) == ({"temperature": 0.2}, ["chosen", "fallback"])
+    assert shown["decision"]["reason"] == "thompson"
+    assert shown["attempts"][0]["parameters"] == {"temperature": 0.2}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a":NaN}', "[" * 100_000], ids=lambda t: t[:9])
+def test_parameters_that_are_no_object_are_none(text):
+    assert parameters_json(text) is None
+
+
+def test_an_answer_of_the_cache_names_the_one_that_can_have_made_it():
+    only = LEARNED.receipt._replace(candidates=LEARNED.receipt.candidates[1:])
+    kept = replace(LEARNED, attempts=(), cached=True, receipt=only)
+    assert receipt_json(kept)["candidates"][0]["reasons"] == ["chosen", "fallback"]
 
 
 def test_a_routed_call_is_explained_from_its_rule_to_its_outcome():
@@ -262,6 +318,9 @@ def test_json_speaks_the_words_of_receipts():
         "est_cost_usd": "0.00012",
         "reasons": ["chosen"],
         "filtered_out_by": None,
+        "parameters": None,
+        "propensity": None,
+        "note": None,
     }
     assert [one["reasons"] for one in shown["candidates"][1:]] == [["fallback"], [], []]
     assert [one["filtered_out_by"] for one in shown["candidates"][2:]] == [

@@ -63,7 +63,7 @@ def test_help_lists_all_commands_and_marks_those_whose_packages_are_missing(ligh
     listed = _listed(light("--help").stdout)
     marked = {name for name, line in listed.items() if "not installed" in line}
     operator = {"inject", "operator", "ca", "doctor"}
-    assert marked == {"demo", "run", "sidecar", "gateway", "aggregator", *operator}
+    assert marked == {"demo", "run", "sidecar", "gateway", "aggregator", "workflow", *operator}
     assert {"records", "usage", "netinit"} <= listed.keys()
     assert "pip install 'remora[sidecar,aggregator,demo]'" in listed["demo"]
 

@@ -22,7 +22,7 @@ async def remora():
     failed = record(2, status_code=500, error=pb.CallError(type="server_error", message="x"))
     failed.ClearField("usage")
     failed.ClearField("cost")
-    unpriced = record(3, attribution=pb.Attribution(session_id="sess_2"))
+    unpriced = record(3, attribution=pb.Attribution(session_id="sess_2", goal="extract"))
     unpriced.ClearField("cost")
     async with temporary_aggregator() as aggregator:
         await report(aggregator.address, [record(1), failed, unpriced])
@@ -67,6 +67,9 @@ async def test_the_table_says_unknown_where_nothing_is_known(remora):
         (["--errors"], [2]),
         (["--model", "gpt-4o-2024-08-06"], [1, 2, 3]),
         (["--provider", "anthropic"], []),
+        (["--goal", "extract"], [3]),
+        (["--goal", "other"], []),
+        (["--where", "goal!?"], [1, 2]),
         (["--limit", "2"], [2, 3]),
         (["--since", "2100-01-01"], []),
     ],
@@ -116,6 +119,11 @@ async def test_usage_by_session_has_a_total(remora):
     assert lines[0].split()[:2] == ["session", "calls"]
     assert [line.split()[0] for line in lines[1:4]] == ["sess_1", "sess_2", "total"]
     assert lines[3].split()[1] == "3"
+
+
+async def test_usage_of_a_goal(remora):
+    (line,) = (await remora("usage", "--goal", "extract", "--json")).stdout.splitlines()
+    assert json.loads(line)["calls"] == 1
 
 
 async def test_usage_as_json(remora):

@@ -47,6 +47,16 @@ def test_the_calls_of_a_block_are_recorded_under_its_ids(tracker):
     assert session.records == [record]
 
 
+def test_sessions_say_what_their_calls_are_for(make_tracker):
+    with make_tracker(goal="support") as tracker:
+        with tracker.track("a") as session:
+            ask()
+        with tracker.track("b", goal="search"):
+            ask()
+    assert session.goal == "support"
+    assert [(r.data_id, r.goal) for r in tracker.records] == [("a", "support"), ("b", "search")]
+
+
 def test_records_can_be_asked_for_after_the_block_after_stop_and_after_close(make_tracker):
     tracker = make_tracker()
     with tracker, tracker.track(data_id="q"):

@@ -23,7 +23,7 @@ class Label(StrEnum):
 
 STRENGTHS: Mapping[Label, float] = {
     Label.ACCEPTED: 1.0,
-    Label.CORRECTED: 0.4,
+    Label.CORRECTED: 0.25,
     Label.REJECTED: 0.0,
 }
 """How good the answer was, from 0 to 1; a neutral message says nothing, so it has none."""
