@@ -1,0 +1,1 @@
+"""Keeps the catalogue of models that workflows choose from."""
