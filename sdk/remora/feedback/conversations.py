@@ -141,15 +141,14 @@ class Conversations:
             self._sending.tell(f"sessions can't be kept: {error.strerror or type(error).__name__}")
 
     def _found(self, known: Conversation, session_id: str, message: str) -> _Found:
-        """Say what a message says; asks for a second opinion where the first is a guess."""
+        """Say what a message says; asks for a second opinion where the first is not sure enough."""
         verdict = classify(message, known.context)
-        if not verdict.is_guess:
-            return _Found(verdict.label, verdict.confidence)
-        if not known.call_id:
-            return _NOTHING
+        first = _NOTHING if verdict.is_guess else _Found(verdict.label, verdict.confidence)
+        if not known.call_id or verdict.confidence >= self._sending.wanted().opinion_below:
+            return first
         opinion = self._sending.opinion(session_id, known.goal, message, known.context)
         if opinion is None or opinion.confidence < ASK_BELOW:
-            return _NOTHING
+            return first
         dimension = opinion.dimensions[0].value if len(opinion.dimensions) == 1 else ""
         return _Found(opinion.label, min(opinion.confidence, MOST_OPINION_CONFIDENCE), dimension)
 

@@ -12,6 +12,7 @@ from remora.client.signal import Signal
 from remora.client.signals import SignalClient
 from remora.client.target import AggregatorTarget
 from remora.errors import BadRequest, ConfigError, Problem, RemoraError
+from remora.feedback.classifier import ASK_BELOW
 from remora.feedback.classifier.context import Context
 from remora.feedback.classifier.second_opinion import Opinion, parse_opinion
 from remora.feedback.conversation import shown
@@ -40,10 +41,12 @@ class Wanted(NamedTuple):
     Attributes:
         text: What users wrote.
         opinion: Questions about messages.
+        opinion_below: How sure the first verdict has to be for nobody to ask, from 0 to 1.
     """
 
     text: bool = False
     opinion: bool = False
+    opinion_below: float = ASK_BELOW
 
 
 class Door(Protocol):
@@ -86,7 +89,12 @@ class SidecarDoor:
             if error.status == 404:
                 return Wanted()
             raise
-        return Wanted(told.get("text") is True, told.get("opinion") is True)
+        below = told.get("opinion_below")
+        return Wanted(
+            told.get("text") is True,
+            told.get("opinion") is True,
+            below if isinstance(below, float) and 0 <= below <= 1 else ASK_BELOW,
+        )
 
     def send(self, signals: Sequence[Signal]) -> list[str]:
         """Hand over signals; they are on disk when it returns."""

@@ -200,6 +200,24 @@ def test_what_is_sure_needs_no_second_opinion(stage):
     assert stage.door.questions == []
 
 
+def test_policy_says_how_sure_is_sure_enough(stage):
+    stage.door.wants = Wanted(opinion=True, opinion_below=1.0)
+    stage.door.gives = Opinion(Label.REJECTED, 0.8, ())
+    answer(stage)
+    turn(stage, "Thanks, that is perfect!")
+    (signal,) = stage.sent()
+    assert (signal.kind, signal.confidence) == ("turn_rejected", 0.8)
+
+
+def test_what_is_sure_stands_where_the_second_opinion_says_nothing(stage):
+    stage.door.wants, stage.door.gives = Wanted(opinion=True, opinion_below=1.0), None
+    answer(stage)
+    turn(stage, "Thanks, that is perfect!")
+    (signal,) = stage.sent()
+    assert signal.kind == "turn_accepted"
+    assert len(stage.door.questions) == 1
+
+
 # How sessions end.
 
 
