@@ -8,7 +8,12 @@ import click
 
 from bench.learning import contests
 from bench.learning.contests import as_table
-from bench.learning.cost import chance_errors, decision_us, preparation_ms
+from bench.learning.cost import (
+    chance_errors,
+    decision_us,
+    preparation_ms,
+    sidecar_decision_us,
+)
 from bench.learning.figures import met
 from bench.machine import CHECKOUT, today
 from bench.report import between_markers
@@ -32,9 +37,14 @@ _TABLES = (
 def _cost_table(*, quick: bool) -> str:
     cases = 40 if quick else 400
     mean, worst, noise = chance_errors(cases)
-    microseconds = decision_us(20)
+    microseconds, in_sidecar = decision_us(20), sidecar_decision_us(20)
     rows = [
         ["a decision, 20 arms", f"{microseconds:.1f} µs", f"30 µs {met(microseconds <= 30)}"],
+        [
+            "the same in a sidecar's router",
+            f"{in_sidecar:.1f} µs",
+            f"30 µs {met(in_sidecar <= 30)}",
+        ],
         ["a new snapshot, 20 arms that could all be the best", f"{preparation_ms(20):.1f} ms", ""],
         ["a new snapshot, 4 arms", f"{preparation_ms(4):.2f} ms", ""],
         [f"distance from Thompson sampling, mean of {cases} cases", f"{mean:.2%}", ""],

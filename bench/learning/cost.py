@@ -8,6 +8,11 @@ import numpy as np
 
 from remora.learning import Arm, ArmScore, Beta, Chooser, GoalScores
 from remora.learning.chances import best_chances
+from remora.policy.routing import Router
+from remora.providers import ProviderRegistry
+from remora_sidecar.policy.learned import Learned
+from remora_sidecar.policy.routers import Offer
+from remora_sidecar.policy.score_book import ScoreBook, ScoreSnapshot
 
 ROUNDS = 15
 
@@ -19,7 +24,7 @@ def scores_of(arms: int, seed: int = 0) -> GoalScores:
         "bench",
         tuple(
             ArmScore(
-                Arm("provider", f"model-{number}"),
+                Arm("openai", f"model-{number}"),
                 Beta(1 + chance.randint(10, 40), 1 + chance.randint(5, 20)),
                 samples=50,
                 cost_usd=chance.random(),
@@ -39,6 +44,27 @@ def decision_us(arms: int, decisions: int = 20_000) -> float:
         begun = time.perf_counter()
         for _ in range(decisions // ROUNDS):
             chooser.choose(chance, among=among)
+        times.append((time.perf_counter() - begun) / (decisions // ROUNDS) * 1e6)
+    return median(times)
+
+
+def sidecar_decision_us(arms: int, decisions: int = 20_000) -> float:
+    """Measure how a sidecar's router decides a call, its look at the kept table included."""
+    models = [f"model-{number}" for number in range(arms)]
+    router = Router.model_validate(
+        {"policy": "learned", "goal": "bench", "candidates": [{"model": m} for m in models]}
+    )
+    provider = ProviderRegistry.builtin().get("openai")
+    assert provider is not None
+    offers = tuple(Offer(provider, one.model, one) for one in router.candidates)
+    book = ScoreBook()
+    book.take(ScoreSnapshot(scores_of(arms), "digest"))
+    learned = Learned(book, random.Random(1))  # noqa: S311 - no secret
+    times = []
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        for _ in range(decisions // ROUNDS):
+            learned.choose("route", router, offers, "bench", "low")
         times.append((time.perf_counter() - begun) / (decisions // ROUNDS) * 1e6)
     return median(times)
 
