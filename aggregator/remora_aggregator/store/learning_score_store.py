@@ -192,7 +192,7 @@ class StoredScores:
 
     async def changed(self, after: int) -> None:
         """Wait until a goal changed after a number, in any replica."""
-        async with self._store.followed() as woken:
+        async with self._store.followed(is_own=True) as woken:
             while await self._last_change() <= after:
                 await woken.wait()
                 woken.clear()

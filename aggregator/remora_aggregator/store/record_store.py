@@ -81,7 +81,7 @@ class RecordStore:
         self._unindexed = 1  # nobody has looked yet
         self._next_index_s = 0.0
         self._indexing = asyncio.Lock()
-        self._followers: set[asyncio.Event] = set()
+        self._followers: dict[asyncio.Event, bool] = {}
         self.outcomes: Counter[str] = Counter()
         self.problem = ""
         self._refused: Batch | None = None
@@ -252,8 +252,8 @@ class RecordStore:
 
     @property
     def follower_count(self) -> int:
-        """How many follow what is committed."""
-        return len(self._followers)
+        """How many programs follow what is committed."""
+        return sum(not is_own for is_own in self._followers.values())
 
     def wake_followers(self) -> None:
         """Have everybody who follows look again."""
@@ -354,14 +354,18 @@ class RecordStore:
             raise Unavailable(f"the store can't be read: {reason}") from error
 
     @asynccontextmanager
-    async def followed(self) -> AsyncIterator[asyncio.Event]:
-        """Give an event that is set after each commit, by whoever stores."""
+    async def followed(self, *, is_own: bool = False) -> AsyncIterator[asyncio.Event]:
+        """Give an event that is set after each commit, by whoever stores.
+
+        Args:
+            is_own: The aggregator itself follows, and no program that asked for it.
+        """
         woken = asyncio.Event()
-        self._followers.add(woken)
+        self._followers[woken] = is_own
         try:
             yield woken
         finally:
-            self._followers.discard(woken)
+            del self._followers[woken]
 
     def close(self) -> None:
         """Close the database; nothing may be under way."""

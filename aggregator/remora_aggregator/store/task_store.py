@@ -177,7 +177,7 @@ class StoredTasks:
     async def changed(self, after: str) -> None:
         """Wait until something changed after a cursor, in any replica."""
         since = _position_of(after)
-        async with self._store.followed() as woken:
+        async with self._store.followed(is_own=True) as woken:
             while await self._last_position() <= since:
                 await woken.wait()
                 woken.clear()

@@ -161,9 +161,18 @@ async def test_the_keyboard_alone_leads_from_the_top_to_one_call_and_back(served
         assert outline != "none", seen[-1]
         if await focused.evaluate("(one) => Boolean(one.closest('tbody'))"):
             break
-    views = ["Live calls", "Usage", "Sessions", "Tasks", "Budgets", "Health"]
-    assert seen[:7] == ["Skip to the content", *views]
-    assert seen[7:-1] == [
+    views = [
+        "Live calls",
+        "Usage",
+        "Sessions",
+        "Tasks",
+        "Budgets",
+        "Scores",
+        "Benchmarks",
+        "Health",
+    ]
+    assert seen[:9] == ["Skip to the content", *views]
+    assert seen[9:-1] == [
         "Colours",
         "Pause",
         "Time",
