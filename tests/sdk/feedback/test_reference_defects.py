@@ -14,7 +14,7 @@ from remora.feedback.kinds import ACTIONS, TURNS, SignalKind
 from remora.learning.signals import MEANINGS
 
 ONE, OTHER = "0190b5a1c0de70008000000000000001", "0190b5a1c0de70008000000000000002"
-GUESSED = "could be better, could be worse"
+GUESSED = "I guess"
 PROMPT = "Write a short summary of the annual report of our company, please"
 OUTPUT = "The company grew by ten percent in a difficult year, and has plans for more"
 
