@@ -1,0 +1,70 @@
+"""The race that a step's strategy asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from remora.workflows.compiled import CompiledStep
+from remora.workflows.estimate import Role, role_of
+from remora.workflows.strategy import Judge
+from remora_sidecar.workflows.likeness import agreement_of
+from remora_sidecar.workflows.panel import Best, Quorum
+from remora_sidecar.workflows.prompts import judging, mending
+from remora_sidecar.workflows.question import SentMessage
+from remora_sidecar.workflows.race import First, Race, Slot
+from remora_sidecar.workflows.reading import Reader, Reading
+from remora_sidecar.workflows.speculation import Speculation
+
+
+@dataclass(frozen=True)
+class Races:
+    """Makes the races of one question.
+
+    Attributes:
+        step: Whose strategy it is.
+        reader: Reads its answers.
+        messages: The step's conversation.
+    """
+
+    step: CompiledStep
+    reader: Reader
+    messages: tuple[SentMessage, ...]
+
+    def new(self) -> Race:
+        """Return a race for one try."""
+        step, strategy = self.step.step, self.step.step.strategy
+        if strategy.kind == "single":
+            return First(self.reader, [Slot("answer", "answer", role_of(step))])
+        is_json = step.output.type == "json"
+        agreement = agreement_of(strategy.agreement, is_json=is_json)
+        if strategy.kind == "speculative":
+            draft = Slot("draft", "draft", role_of(strategy.drafter))
+            verifier = Slot("verify", "verify", role_of(step))
+            return Speculation(self.reader, draft, verifier, agreement)
+        slots = self._racers()
+        if strategy.quorum is not None:
+            return Quorum(self.reader, slots, strategy.quorum, agreement)
+        if strategy.best is not None:
+            judge = strategy.best
+            return Best(self.reader, slots, lambda answers: self._judge(judge, answers))
+        return First(self.reader, slots)
+
+    def _racers(self) -> list[Slot]:
+        step = self.step.step
+        named = step.strategy.candidates
+        if named:
+            roles = [Role(step.tier, model.model, model.provider) for model in named]
+            return [Slot(f"answer{n}", "answer", role) for n, role in enumerate(roles)]
+        ranks = range(step.strategy.racers)
+        return [Slot(f"answer{rank}", "answer", role_of(step), rank) for rank in ranks]
+
+    def _judge(self, judge: Judge, answers: Sequence[str]) -> Slot:
+        messages = judging(self.messages, answers, judge.criteria)
+        return Slot("judge", "judge", role_of(judge), messages=messages)
+
+    def mend(self, faulty: Reading) -> Race:
+        """Return a race that asks for a faulty answer once more."""
+        problems = () if faulty.fault is None else faulty.fault.problems
+        messages = mending(self.messages, faulty.text, problems)
+        return First(
+            self.reader, [Slot("repair", "repair", role_of(self.step.step), None, messages)]
+        )
