@@ -43,6 +43,7 @@ ROOMS = {
         "interceptor",
         "model",
         "netinit",
+        "openai_api",
         "policy",
         "signals",
         "spool",

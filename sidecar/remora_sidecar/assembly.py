@@ -61,6 +61,7 @@ from remora_sidecar.journal.journal import Journal
 from remora_sidecar.learned_opening import ScoreKeeping
 from remora_sidecar.live_policy import LivePolicy
 from remora_sidecar.model.handoff import Address
+from remora_sidecar.openai_opening import open_openai_api
 from remora_sidecar.own_signals_opening import open_own_signals
 from remora_sidecar.policy import PolicySnapshot
 from remora_sidecar.policy.additions import carried_over
@@ -460,6 +461,7 @@ def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
         daemon=Daemon(sidecar.ports, sidecar.gateway.routers),
         hosts=sidecar.gateway.hosts,
         signals=open_own_signals(stack, parts, door, way, sidecar.data.path),
+        openai=open_openai_api(stack, parts, way, sidecar.data.path),
     )
 
 

@@ -22,6 +22,7 @@ from remora_sidecar.control.handling import (
     hold,
     refused,
 )
+from remora_sidecar.control.openai_calls import add_openai_calls
 from remora_sidecar.control.opinion import add_opinion
 from remora_sidecar.control.router_connection import close_routers, connect_router
 from remora_sidecar.control.session_view import NewSession, session_view
@@ -48,6 +49,7 @@ def control_app(state: ControlState) -> web.Application:
     add_trackers(app)
     add_signals(app)
     add_opinion(app)
+    add_openai_calls(app)
     app.router.add_get("/v1/env", guarded(Kind.SESSION, _environment))
     app.router.add_get("/v1/trust/{file}", guarded(Kind.SESSION, _trust_file))
     app.router.add_get("/v1/sessions", guarded(Kind.ADMIN, _list_sessions))

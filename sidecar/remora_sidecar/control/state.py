@@ -16,6 +16,7 @@ from remora_sidecar.control.signal_door import SignalDoor
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.journal.journal import Journal
+from remora_sidecar.openai_api.api import OpenAIApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class ControlState:
         holds: Programs that keep a session open; a sidecar may end when the last has gone.
         daemon: What the published tracker's protocol needs besides.
         signals: Where programs tell what became of answers.
+        openai: Answers OpenAI's clients.
         hosts: Names that calls may use besides loopback and the address they came to; None: only
             loopback.
     """
@@ -69,6 +71,7 @@ class ControlState:
     holds: "Holds"
     daemon: Daemon
     signals: SignalDoor
+    openai: OpenAIApi
     hosts: frozenset[str] | None = None
 
     def hosts_of(self, request: web.Request) -> frozenset[str]:

@@ -33,7 +33,14 @@ CallSoon = Callable[[Callable[[], None]], object]
 
 
 class Recorder:
-    """Takes each record exactly once."""
+    """Takes each record exactly once.
+
+    Attributes:
+        tell: Called with each record before its answer's end leaves; it never waits. None: nobody
+            is told.
+    """
+
+    tell: Callable[[CallRecord], None] | None = None
 
     def __init__(
         self,
@@ -69,6 +76,8 @@ class Recorder:
             self._call_soon(self.write_down)
         self._due.append(record)
         session.add(record)
+        if self.tell is not None:
+            self.tell(record)
         if self._journal is not None and (self._journals_all or session.is_named):
             self._journal.take(record, session.tracker_id)
         if record.revision:  # counted and exported before, but for the usage it now has
