@@ -230,9 +230,7 @@ class AggregatorSettings(BaseSettings):
     )
     keep_spans: Bound[Duration] = Field(
         default=Duration.parse("30d"),
-        description=(
-            "How long spans and capsules of Kalibr's clients are kept; `none`: for good."
-        ),
+        description=("How long spans and capsules of Kalibr's clients are kept; `none`: for good."),
     )
     span_signature_key_file: Path | None = Field(
         default=None,

@@ -30,7 +30,11 @@ async def test_a_cookie_opens_what_its_token_does(open_api, token_file, call):
             "namespace": "",
             "namespaces": ["team-a"],
             "may": [
-                "ask_health", "learn_services", "read_records", "read_scores", "read_signals",
+                "ask_health",
+                "learn_services",
+                "read_records",
+                "read_scores",
+                "read_signals",
                 "read_tasks",
             ],
             "aggregator_version": answer.json["aggregator_version"],
