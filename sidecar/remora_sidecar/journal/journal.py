@@ -20,7 +20,7 @@ from remora.records import CallRecord
 from remora_sidecar.journal.entry import Entry, Numbered, entry_of
 from remora_sidecar.journal.selection import JournalSelection
 from remora_sidecar.journal.table import JournalTable
-from remora_sidecar.sqlite_file import is_broken, move_aside
+from remora_sidecar.table_file import TableFile
 
 logger = logging.getLogger(__name__)
 
@@ -46,23 +46,24 @@ class Journal:
         missed_total: Calls that could not be kept.
         shed_bodies_total: Calls whose bodies were given up.
         shed_records_total: Calls that were given up whole for newer ones.
-        problem: Why calls are missed; empty if all is well.
     """
 
     def __init__(self, path: Path, limit_bytes: int, call_later: CallLater) -> None:
         """Name the file; it is opened with the first record or query, in the thread."""
         self.missed_total = self.shed_bodies_total = self.shed_records_total = 0
-        self.problem = ""
-        self._path = path
-        self._limit_bytes = limit_bytes
+        self._file = TableFile("journal", path, lambda at: JournalTable(at, limit_bytes))
         self._call_later = call_later
-        self._table: JournalTable | None = None
         self._worker = ThreadPoolExecutor(1, "remora-journal")
         self._lock = threading.Lock()
         self._due: list[tuple[CallRecord, str]] = []
         self._due_body_bytes = 0
         self._is_scheduled = False
         self._closed = False
+
+    @property
+    def problem(self) -> str:
+        """Why calls are missed; empty if all is well."""
+        return self._file.problem
 
     # What the recorder calls.
 
@@ -172,9 +173,9 @@ class Journal:
     def _answered[T](self, work: Callable[[JournalTable], T]) -> T:
         self._write_down()
         try:
-            return work(self._opened())
+            return work(self._file.table())
         except (sqlite3.Error, OSError) as error:
-            self._failed(error)
+            self._file.failed(error)
             raise Unavailable(f"the journal of calls can't be read: {self.problem}") from error
 
     def _write_down(self) -> None:
@@ -184,13 +185,13 @@ class Journal:
         if not entries:
             return
         try:
-            given_up = self._opened().write(entries)
+            given_up = self._file.table().write(entries)
         except (sqlite3.Error, OSError) as error:
             self._count(missed=len(entries))
-            self._failed(error)
+            self._file.failed(error)
             return
         self._count(shed_bodies=given_up.bodies_of, shed_records=given_up.calls)
-        self.problem = ""
+        self._file.works()
 
     def _entries(self, due: Sequence[tuple[CallRecord, str]]) -> list[Entry]:
         entries = []
@@ -201,41 +202,10 @@ class Journal:
                 self._count(missed=1)
         return entries
 
-    def _opened(self) -> JournalTable:
-        if self._table is None:
-            try:
-                self._table = JournalTable(self._path, self._limit_bytes)
-            except sqlite3.Error as error:
-                if not is_broken(error):
-                    raise
-                self._set_aside(error)
-                self._table = JournalTable(self._path, self._limit_bytes)
-        return self._table
-
-    def _failed(self, error: Exception) -> None:
-        if not self.problem:
-            logger.warning("the journal %s can't be used: %s", self._path, error)
-        self.problem = f"can't use {self._path}: {error}"
-        if isinstance(error, sqlite3.Error) and is_broken(error):
-            self._let_go()
-            self._set_aside(error)
-
-    def _set_aside(self, error: sqlite3.Error) -> None:
-        aside = move_aside(self._path)
-        logger.error("the journal %s is unreadable (%s): moved to %s", self._path, error, aside)
-
     def _close(self) -> None:
         if self._due:
             self._write_down()
-        self._let_go()
-
-    def _let_go(self) -> None:
-        table, self._table = self._table, None
-        try:
-            if table is not None:
-                table.close()
-        except sqlite3.Error as error:
-            logger.warning("the journal %s could not be closed: %s", self._path, error)
+        self._file.let_go()
 
 
 def _body_bytes(record: CallRecord) -> int:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from remora.errors import Unavailable
 from remora_proto.v1 import signals_pb2 as pb
 from remora_sidecar.signals.outbox_table import OutboxTable, WaitingSignal
-from remora_sidecar.sqlite_file import is_broken, move_aside
+from remora_sidecar.table_file import TableFile
 
 logger = logging.getLogger(__name__)
 
@@ -43,19 +43,20 @@ class Outbox:
         taken_total: Signals taken, each once.
         shed_total: Signals given up for newer ones.
         waiting: How many wait; 0 until the file is first used.
-        problem: Why no signals are taken; empty if all is well.
     """
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         """Name the file; it is opened on first use, in the thread."""
         self.arrived = asyncio.Event()
         self.taken_total = self.shed_total = self.waiting = 0
-        self.problem = ""
-        self._path = path
-        self._limit_bytes = limit_bytes
-        self._table: OutboxTable | None = None
+        self._file = TableFile("outbox", path, lambda at: OutboxTable(at, limit_bytes))
         self._worker = ThreadPoolExecutor(1, "remora-outbox")
         self._closed = False
+
+    @property
+    def problem(self) -> str:
+        """Why no signals are taken; empty if all is well."""
+        return self._file.problem
 
     async def take(self, signals: Sequence[pb.Signal]) -> TakenSignals:
         """Write signals down; when it returns they outlive the process.
@@ -99,7 +100,7 @@ class Outbox:
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._let_go)
+        await asyncio.get_running_loop().run_in_executor(self._worker, self._file.let_go)
         self._worker.shutdown(wait=False)
 
     async def _do[T](self, work: Callable[[OutboxTable], T]) -> T:
@@ -113,41 +114,10 @@ class Outbox:
 
     def _done[T](self, work: Callable[[OutboxTable], T]) -> tuple[T, int]:
         try:
-            table = self._opened()
+            table = self._file.table()
             done = work(table), table.count()
         except (sqlite3.Error, OSError) as error:
-            self._failed(error)
+            self._file.failed(error)
             raise Unavailable(f"signals can't be kept: {self.problem}") from error
-        self.problem = ""
+        self._file.works()
         return done
-
-    def _opened(self) -> OutboxTable:
-        if self._table is None:
-            try:
-                self._table = OutboxTable(self._path, self._limit_bytes)
-            except sqlite3.Error as error:
-                if not is_broken(error):
-                    raise
-                self._set_aside(error)
-                self._table = OutboxTable(self._path, self._limit_bytes)
-        return self._table
-
-    def _failed(self, error: Exception) -> None:
-        if not self.problem:
-            logger.warning("the outbox %s can't be used: %s", self._path, error)
-        self.problem = f"can't use {self._path}: {error}"
-        if isinstance(error, sqlite3.Error) and is_broken(error):
-            self._let_go()
-            self._set_aside(error)
-
-    def _set_aside(self, error: sqlite3.Error) -> None:
-        aside = move_aside(self._path)
-        logger.error("the outbox %s is unreadable (%s): moved to %s", self._path, error, aside)
-
-    def _let_go(self) -> None:
-        table, self._table = self._table, None
-        try:
-            if table is not None:
-                table.close()
-        except sqlite3.Error as error:
-            logger.warning("the outbox %s could not be closed: %s", self._path, error)
