@@ -5,7 +5,7 @@ looked whether that may be.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from remora.errors import BadRequest
@@ -113,29 +113,49 @@ class ScoreReports:
         return [insight for one in found for insight in one.report.insights]
 
     async def in_window(
-        self, namespace: str, goal: str = "", *, workload: str = "", window_s: int = 0
+        self,
+        namespace: str,
+        goal: str = "",
+        *,
+        workload: str = "",
+        window_s: int = 0,
+        settings_goal: Callable[[str], str] = str,
     ) -> list[GoalInWindow]:
-        """Say how goals do, as values; arguments and errors are those of `scores`."""
+        """Say how goals do, as values; the other arguments and errors are those of `scores`.
+
+        Args:
+            namespace: Whose.
+            goal: Its name; empty: all.
+            workload: Only of this workload's calls; empty: of all.
+            window_s: Of what rates, failures and insights are; 0: 7 days.
+            settings_goal: Gives, for a goal, the one whose settings hold for it.
+        """
         wanted = goal_of(goal)
         known = [one for one in await self.known_goals(namespace) if wanted in ("", one.key.goal)]
         if wanted and not known:
             known = [KnownGoal(GoalKey(namespace, wanted), 0, 0)]
         window_ms = window_s * 1_000 or DEFAULT_WINDOW_MS
         place = Place(namespace, workload)
-        return [await self._in_window(one, place, window_ms) for one in known[:MOST_GOALS]]
+        found = []
+        for one in known[:MOST_GOALS]:
+            key = GoalKey(namespace, settings_goal(one.key.goal))
+            settings = await self._making.settings(key)
+            found.append(await self._in_window(one, place, window_ms, settings))
+        return found
 
-    async def _in_window(self, known: KnownGoal, place: Place, window_ms: int) -> GoalInWindow:
+    async def _in_window(
+        self, known: KnownGoal, place: Place, window_ms: int, settings: LearningSettings
+    ) -> GoalInWindow:
         goal = known.key.goal
         since_ms = max(self._making.now_ms - window_ms, 0)
         book = await self._making.book(place.namespace)
-        made = await self._making.fresh(Wanted(place, goal), book)
+        made = await self._making.fresh(Wanted(place, goal, settings), book)
         own = frozenset({place.namespace})
         sums = await self._store.sums(goal, own, since_ms=since_ms)
         failures = await self._store.failures(known.key, since_ms)
         advice = None
         if book.history.steps and not book.goes_back:
             everything = await self._store.sums(goal, own)
-            settings = made.scores.settings
             advice = going_back(goal, everything, place.namespace, settings, book)
         work = partial(
             in_window, made.scores, sums, place, failures, book,

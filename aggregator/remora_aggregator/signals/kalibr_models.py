@@ -66,3 +66,8 @@ def call_id_of(trace_id: str) -> str:
 def pooled(goal: str, pipeline_id: str = "") -> str:
     """Name the goal whose scores count: each pipeline has scores of its own."""
     return f"{goal}#{pipeline_id}" if pipeline_id else goal
+
+
+def goal_of_pool(pool: str) -> str:
+    """Give the goal that a pool is one of: its settings are the pool's."""
+    return pool.partition("#")[0]

@@ -35,7 +35,7 @@ WINDOW_HOURS: Final = 168
 MOST_WINDOW_HOURS: Final = 24 * 90
 
 _MOST_MODELS: Final = 200
-_HOUR_MS: Final = 3_600_000
+_HOUR_S: Final = 3_600
 
 
 async def policy(request: web.Request, asked: NothingAsked) -> web.StreamResponse:
@@ -89,7 +89,7 @@ async def options_of(
 ) -> Sequence[Option]:
     """List what could be recommended for a goal: its enabled paths, and what else was tried."""
     paths = await room.paths.paths(namespace, goal)
-    (found,) = await room.in_window(namespace, pool, window_ms=round(hours * _HOUR_MS))
+    (found,) = await room.in_window(namespace, pool, window_s=round(hours * _HOUR_S))
     windows = {one.score.arm.key: one for one in found.arms}
     scores = {one.arm.key: one for one in (await room.live_scores(namespace, goal, pool)).arms}
     registered = {path.arm.key: path for path in reversed(paths)}
@@ -124,7 +124,7 @@ def model_id_of(arm: Arm) -> str:
 
 async def _of_all_goals(room: Room, namespace: str, hours: float) -> Sequence[Option]:
     now_ms, own = room.now_ms, frozenset({namespace})
-    since_ms = max(now_ms - round(hours * _HOUR_MS), 0)
+    since_ms = max(now_ms - round(hours * _HOUR_S) * 1_000, 0)
     evidence = await room.scores.evidence(own, "", since_ms, now_ms + 1)
     chosen = SpanSelection(own, since_unix_ns=since_ms * 1_000_000)
     sums = await room.spans.by_group(chosen, ("provider", "model_id"), limit=_MOST_MODELS)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from remora.learning.settings import DAY_MS, LearningSettings
 from remora_aggregator.service.permissions import Act
+from remora_aggregator.signals.names import ALL_GOALS
 from remora_aggregator.signals.ports import GoalKey
 from remora_aggregator.web.answering import in_time, json_answer
 from remora_aggregator.web.front import front_of
@@ -18,7 +19,7 @@ from remora_aggregator.web.kalibr.reading import (
     goal_in,
     namespace_of,
 )
-from remora_aggregator.web.kalibr.room import ALL_GOALS, Room, room_of
+from remora_aggregator.web.kalibr.room import Room, room_of
 from remora_aggregator.web.problems import ApiProblem
 
 

@@ -65,9 +65,9 @@ async def _goals(
 ) -> tuple[Sequence[GoalInWindow], Sequence[Path]]:
     room, namespace = room_of(request), namespace_of(request)
     goal = goal_in(asked.goal) if asked.goal else ""
-    window_ms = round(hours_of(asked.window_hours) * 3_600_000)
+    window_s = round(hours_of(asked.window_hours) * 3_600)
     async with in_time(front_of(request).bounds):
-        goals = await room.in_window(namespace, goal, window_ms=window_ms)
+        goals = await room.in_window(namespace, goal, window_s=window_s)
         return goals, await room.paths.paths(namespace)
 
 

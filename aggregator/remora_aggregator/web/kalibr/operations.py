@@ -7,7 +7,6 @@ from remora_aggregator.store.kalibr_paths import KalibrPaths
 from remora_aggregator.store.kalibr_runs import KalibrRuns
 from remora_aggregator.store.kalibr_spans import KalibrSpans
 from remora_aggregator.store.learning_score_store import StoredScores
-from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.web.front import Front
 from remora_aggregator.web.kalibr import (
     advice,
@@ -46,6 +45,6 @@ def room_behind(front: Front) -> Room:
     store = front.store
     return Room(
         paths=KalibrPaths(store), runs=KalibrRuns(store), spans=KalibrSpans(store),
-        signals=StoredSignals(store), scores=StoredScores(store, front.clock),
+        signals=front.signals, scores=StoredScores(store, front.clock), learned=front.learned,
         clock=front.clock, chance=random.SystemRandom(), signature_key=front.signature_key,
     )  # fmt: skip
