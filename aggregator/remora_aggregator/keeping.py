@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from remora.clock import Clock
 from remora.policy.quantities import Duration, Quantity
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.service.caller import Callers
 from remora_aggregator.service.signal_service import SignalService
 from remora_aggregator.service.task_service import TaskService

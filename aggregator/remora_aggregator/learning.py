@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import time
 
 from remora.clock import Clock
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.service.caller import Callers
 from remora_aggregator.service.score_feed import ScoreFeed
 from remora_aggregator.service.score_insights import InsightWatch

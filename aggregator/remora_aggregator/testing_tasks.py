@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from remora.clock import Clock, SystemClock
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.service.caller import Caller, Callers, Metadata
 from remora_aggregator.service.identity import LOCAL_NAMESPACE
 from remora_aggregator.service.permissions import Role

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from remora import __version__
 from remora.clock import Clock, SystemClock
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.cluster.api_server import ApiServer
 from remora_operator.cluster.controllers import Controllers
 from remora_operator.cluster.server_version import has_native_sidecars

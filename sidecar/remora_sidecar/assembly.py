@@ -16,7 +16,7 @@ from remora.clock import Clock, SystemClock
 from remora.local_sidecar.addresses import Addresses
 from remora.policy import redirect_ports
 from remora.records import CallRecord, Origin
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.telemetry.opening import open_export
 from remora.telemetry.record_form import OWN_CALLS
 from remora_sidecar.addresses_file import write_addresses

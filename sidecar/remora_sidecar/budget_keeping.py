@@ -4,7 +4,7 @@ import asyncio
 
 from remora.client.target import AggregatorTarget
 from remora.clock import Clock
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.data_directory import DataDirectory
 from remora_sidecar.leases import Leases
 from remora_sidecar.ledger_file import LedgerFile

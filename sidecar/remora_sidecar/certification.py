@@ -11,7 +11,7 @@ from remora.client.target import AggregatorTarget
 from remora.clock import Clock
 from remora.errors import ConfigError
 from remora.providers.certificate_hosts import certificate_hosts
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.certificate_client import CertificateClient
 from remora_sidecar.data_directory import DataDirectory
 from remora_sidecar.interceptor.authority import CertificateAuthority, LocalAuthority

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from remora.client.target import AggregatorTarget
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.data_directory import DataDirectory
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.policy.learned import Learned

@@ -28,7 +28,7 @@ def open_openai_api(stack: AsyncExitStack, parts: EngineParts, way: Way, folder:
     own_way = OwnWay(way.proxy, way.root_pem)
     stack.push_async_callback(own_way.aclose)
     calls = CarriedCalls()
-    parts.recorder.tell = calls.take
+    parts.recorder.listeners.append(calls.take)
     capabilities = CapabilityFile(folder / CAPABILITIES_FILE)
     offers = Offers(parts, lambda: capabilities.overrides)
     carrying = Carrying(parts, own_way, calls, _price(parts, offers))

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.control.signal_door import SignalDoor
 from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.signals.evaluation import Evaluation

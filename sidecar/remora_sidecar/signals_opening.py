@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 
 from remora.client.target import AggregatorTarget
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.control.signal_door import SignalDoor
 from remora_sidecar.control.signal_metrics import watch_signals
 from remora_sidecar.engine.parts import EngineParts

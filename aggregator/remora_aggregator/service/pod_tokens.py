@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from remora.clock import Clock
 from remora.errors import BadRequest, Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.service.rates import Buckets, Rate
 from remora_aggregator.service.shown import Shown
 from remora_aggregator.service.token_file import ACCOUNT

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from remora.errors import BadRequest, Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.store import indexing, questions, sql
 from remora_aggregator.store.committing import Batch, Outcome, commit
 from remora_aggregator.store.facts import Stamp

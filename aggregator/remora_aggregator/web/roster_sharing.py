@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from remora.clock import Clock
 from remora.errors import Unavailable
 from remora.pauses import Sleep
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.store.postgres.sidecar_table import SidecarRow, SidecarTable
 from remora_aggregator.web.roster import LATELY_NS, Roster, Sidecar
 

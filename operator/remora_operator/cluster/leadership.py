@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from remora.clock import Clock
 from remora.errors import Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.cluster.api_server import ApiServer, Json, Refused
 from remora_operator.cluster.election import Election, LeaseSpec, LeaseTimes
 from remora_operator.cluster.metrics import ClusterMetrics

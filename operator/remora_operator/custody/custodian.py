@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem, Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.ca.certificates import RandomBytes
 from remora_operator.ca.rotation import Rotation
 from remora_operator.cluster.api_server import ApiServer, Refused

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from remora.errors import BadRequest, Problem, RemoraError, Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.delivery.call_errors import errors_as_status
 from remora_operator.delivery.certificate_service import HostsOf
 from remora_operator.delivery.pod_identity import Identities, PodIdentity

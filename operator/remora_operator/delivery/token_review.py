@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from remora.clock import Clock
 from remora.errors import BadRequest, Unavailable
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.cluster.api_server import ApiServer, Json
 from remora_operator.delivery.pod_identity import Metadata, PodIdentity
 

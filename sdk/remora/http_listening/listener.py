@@ -16,7 +16,7 @@ from aiohttp import web
 
 from remora.http_listening.connections import Connections, Place
 from remora.http_listening.sockets import address_of, bound, path_in
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 
 logger = logging.getLogger(__name__)
 

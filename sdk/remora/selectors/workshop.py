@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from remora.selectors.evaluation import Cell, Evaluation
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 
 Evaluate = Callable[[Cell, Executor], Awaitable[Evaluation]]
 

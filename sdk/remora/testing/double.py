@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.double_answer import Answer, FaultKind, Framing, RandomCuts
 from remora.testing.double_brain import OpenAIBrain
 from remora.testing.double_connection import Connection, Reaction

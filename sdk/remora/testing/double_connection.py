@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Protocol
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.double_answer import (
     Answer,
     EchoWebSocket,

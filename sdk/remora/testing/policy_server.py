@@ -13,7 +13,7 @@ from typing import Self
 
 import grpc
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.certificate_server import CertificateServer
 from remora_proto.v1 import certificates_pb2_grpc
 from remora_proto.v1 import policy_pb2 as pb

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from remora.clock import Clock
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.cache.breaker import Breaker
 from remora_sidecar.cache.level import CacheStats, Kept
 from remora_sidecar.cache.seal import seal, unseal

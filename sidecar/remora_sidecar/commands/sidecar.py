@@ -11,7 +11,7 @@ from remora.core_dumps import switch_off_core_dumps
 from remora.errors import ConfigError
 from remora.logs import configure_logs
 from remora.stop import Stop
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 
 if TYPE_CHECKING:
     from remora_sidecar.assembly import Sidecar

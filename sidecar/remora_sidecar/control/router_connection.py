@@ -12,7 +12,7 @@ from aiohttp import WSMsgType, web
 
 from remora.ids import DEFAULT_SESSION_ID
 from remora.router_messages import MAX_ANSWER_BYTES
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.control.state import ControlState
 from remora_sidecar.engine.refusal import bad_request
 from remora_sidecar.engine.session_router import SessionRouter

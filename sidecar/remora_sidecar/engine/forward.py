@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from remora.errors import UpstreamError
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.engine.agent_side import AgentRequest, AgentSide, Framing
 from remora_sidecar.engine.headers import end_to_end, serialized, with_length, without_ours
 from remora_sidecar.engine.parts import EngineParts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from remora.clock import Clock
 from remora.records import Origin
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.engine.caching import Caching
 from remora_sidecar.engine.evaluating import Evaluator
 from remora_sidecar.engine.keys import Keys

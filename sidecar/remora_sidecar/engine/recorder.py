@@ -36,11 +36,8 @@ class Recorder:
     """Takes each record exactly once.
 
     Attributes:
-        tell: Called with each record before its answer's end leaves; it never waits. None: nobody
-            is told.
+        listeners: Each is called with each record before its answer's end leaves, and never waits.
     """
-
-    tell: Callable[[CallRecord], None] | None = None
 
     def __init__(
         self,
@@ -68,6 +65,7 @@ class Recorder:
         self._metrics = metrics
         self._call_soon = call_soon
         self._export = export
+        self.listeners: list[Callable[[CallRecord], None]] = []
         self._due: list[CallRecord] = []
 
     def take(self, record: CallRecord, session: Session) -> None:
@@ -76,8 +74,8 @@ class Recorder:
             self._call_soon(self.write_down)
         self._due.append(record)
         session.add(record)
-        if self.tell is not None:
-            self.tell(record)
+        for told in self.listeners:
+            told(record)
         if self._journal is not None and (self._journals_all or session.is_named):
             self._journal.take(record, session.tracker_id)
         if record.revision:  # counted and exported before, but for the usage it now has

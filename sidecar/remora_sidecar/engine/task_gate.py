@@ -56,11 +56,13 @@ class TaskGate:
 
     Attributes:
         is_watched: Whether the aggregator tells of changes now.
+        listeners: Each is told of what is said of tasks, once the gate goes by it.
     """
 
     def __init__(self) -> None:
         """Let everything go."""
         self.is_watched = False
+        self.listeners: list[Callable[[TaskHold], None]] = []
         self._held: dict[str, TaskHold] = {}
         self._open: dict[str, TaskHold] = {}
         self._carried: dict[str, set[Carried]] = {}
@@ -89,15 +91,26 @@ class TaskGate:
         self._held.pop(task_id, None)
         self._open.pop(task_id, None)
         _remember(self._open if hold.control == "open" else self._held, hold)
-        self._cut(hold)
+        self._tell(hold)
 
     def take_all(self, holds: Mapping[str, TaskHold]) -> None:
         """Go by what is said of all tasks: those not named are open."""
-        self._held = {}
+        before, self._held = self._held, {}
         for task_id, hold in holds.items():
             self._open.pop(task_id, None)
             _remember(self._held, hold)
-            self._cut(hold)
+            self._tell(hold)
+        for task_id in before.keys() - holds.keys():
+            self._tell(TaskHold(task_id, "open", before[task_id].revision))
+
+    def hold_of(self, task_id: str) -> TaskHold | None:
+        """Give what holds a task back; None if nothing does."""
+        return self._held.get(task_id)
+
+    def _tell(self, hold: TaskHold) -> None:
+        self._cut(hold)
+        for told in self.listeners:
+            told(hold)
 
     def _cut(self, hold: TaskHold) -> None:
         if hold.cut_streams and hold.control == "cancelled":

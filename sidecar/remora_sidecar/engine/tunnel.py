@@ -9,7 +9,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.web_protocol import RequestHandler
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 
 Watch = Callable[[bytes], None]
 """Sees each piece before it is sent on."""

@@ -21,7 +21,7 @@ from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layers.tls import TlsFailedClientHook
 from mitmproxy.proxy.server import ConnectionIO
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.interceptor.layers import EntryLayer, ExplicitEntry, Route, TransparentEntry
 from remora_sidecar.interceptor.pipe import pipe
 from remora_sidecar.interceptor.splice import splice

@@ -10,7 +10,7 @@ from mitmproxy.platform.linux import original_addr
 
 from remora.clock import Clock
 from remora.errors import ConfigError, Problem
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.engine.opaque import OpaqueConnection
 from remora_sidecar.interceptor.connection import AgentConnection, connection_options
 from remora_sidecar.interceptor.layers import Route, written

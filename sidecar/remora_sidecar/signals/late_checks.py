@@ -11,7 +11,7 @@ from remora.outcomes.answer import Answer
 from remora.outcomes.checks import evaluate
 from remora.outcomes.contracts import Contract
 from remora.records import CallRecord
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_proto.v1 import signals_pb2 as pb
 from remora_sidecar.signals.told import signal_of_outcome
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_sidecar.atomic_file import write_atomically
 from remora_sidecar.signals.spending import Spending
 

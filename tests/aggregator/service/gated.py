@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from remora.clock import SystemClock
 from remora.errors import BadRequest
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.learning import learning
 from remora_aggregator.service.admin_service import AdminService
 from remora_aggregator.service.audit import AuditEntry

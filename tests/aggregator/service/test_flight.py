@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_aggregator.service.flight import Flight
 from remora_aggregator.service.rates import RateLimited
 

@@ -13,7 +13,7 @@ from remora.client.target import AggregatorTarget
 from remora.clock import SystemClock
 from remora.errors import ConfigError, Problem
 from remora.policy import effective_from_canonical
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.cluster.controllers import Controllers
 from remora_operator.cluster.election import LeaseTimes
 from remora_operator.delivery.policy_service import PolicyService

@@ -10,7 +10,7 @@ from tests.operator.policies.objects import cluster_policy, pod, policy
 from remora.client.target import AggregatorTarget
 from remora.errors import ConfigError, Problem, Unavailable
 from remora.policy import effective_from_canonical
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora_operator.delivery.pod_identity import PodIdentity
 from remora_operator.delivery.policy_service import PolicyService, hosts_from
 from remora_operator.delivery.token_review import AUDIENCE

@@ -26,7 +26,7 @@ from remora.client.records import RecordClient
 from remora.client.target import AggregatorTarget
 from remora.clock import SystemClock
 from remora.records import StoredRecord
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.double import ProviderDouble
 from remora.testing.kubelet import ApiCluster, Image, Kubelet, RunningPod, remora_image
 from remora.testing.kubernetes_api import KubernetesApi

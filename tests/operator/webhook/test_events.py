@@ -10,7 +10,7 @@ from tests.operator.pods import CONFIG, ENABLED, pod
 from tests.operator.webhook.conftest import PATIENCE_S
 from tests.operator.webhook.reviews import review
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.clock import ManualClock
 from remora.testing.kubernetes_api import KubernetesApi
 from remora.testing.kubernetes_objects import ResourcePath

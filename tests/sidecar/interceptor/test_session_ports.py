@@ -13,7 +13,7 @@ import pytest
 
 from remora.clock import SystemClock
 from remora.records import CallRecord
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.virtual_loop import VirtualTimeLoop
 from remora_sidecar.engine.sessions import MAX_ENDED, MAX_SESSIONS, Session, Sessions
 from remora_sidecar.interceptor.layers import Route

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.kubelet.probe_spec import Probe
 from remora.testing.kubelet.probing import Prober
 from remora.testing.kubelet.runtime import ContainerProcess

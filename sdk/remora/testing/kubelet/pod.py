@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
-from remora.tasks import TaskOwner
+from remora.task_owner import TaskOwner
 from remora.testing.kubelet.life import ContainerLife, ContainerState, Event
 from remora.testing.kubelet.node import PodNode
 from remora.testing.kubelet.probing import Prober
