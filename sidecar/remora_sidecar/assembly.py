@@ -17,8 +17,6 @@ from remora.local_sidecar.addresses import Addresses
 from remora.policy import redirect_ports
 from remora.records import CallRecord, Origin
 from remora.task_owner import TaskOwner
-from remora.telemetry.opening import open_export
-from remora.telemetry.record_form import OWN_CALLS
 from remora_sidecar.addresses_file import write_addresses
 from remora_sidecar.aggregator_opening import aggregator_of
 from remora_sidecar.budget_keeping import BudgetKeeping
@@ -30,7 +28,6 @@ from remora_sidecar.control.daemon import Daemon
 from remora_sidecar.control.metrics import (
     watch_cache,
     watch_certificate,
-    watch_export,
     watch_journal,
     watch_policy,
     watch_spool,
@@ -74,7 +71,9 @@ from remora_sidecar.signals_opening import open_signals
 from remora_sidecar.spool.reporter import Reporter
 from remora_sidecar.spool.spool import Spool
 from remora_sidecar.steering_opening import open_steering
-from remora_sidecar.task_watch import TaskWatch
+from remora_sidecar.tasks_opening import open_tasks
+from remora_sidecar.telemetry_opening import open_telemetry
+from remora_sidecar.workflows_opening import open_workflows
 
 if TYPE_CHECKING:
     from remora.telemetry.export import TelemetryExport
@@ -210,8 +209,6 @@ async def running_sidecar(
             tasks.spawn(sidecar.reporter.run(), name="reporter")
         sidecar.budgets.start(tasks)
         sidecar.scores.start(tasks)
-        if (target := aggregator_of(settings)) is not None:
-            tasks.spawn(TaskWatch(target, sidecar.parts.task_gate).run(), name="task watch")
         if sidecar.export is not None:
             sidecar.export.start()
         write_addresses(sidecar.data.path, sidecar.addresses)
@@ -269,7 +266,7 @@ async def _build(
     upstream = Upstream(context=context, connect_to=settings.connect_to)
     stack.push_async_callback(upstream.aclose)
     watch_spool(metrics.registry, spool)
-    export = _export(settings, data, metrics, clock)
+    export = open_telemetry(settings, data, metrics, clock)
     loop = asyncio.get_running_loop()
     journal = Journal(data.path / "journal.db", settings.journal_bytes, loop.call_later)
     stack.push_async_callback(journal.aclose)
@@ -347,23 +344,6 @@ def _parts(
     )
 
 
-def _export(
-    settings: SidecarSettings, data: DataDirectory, metrics: EngineMetrics, clock: Clock
-) -> "TelemetryExport[CallRecord] | None":
-    resource = {
-        "service.name": "remora-sidecar",
-        "service.version": __version__,
-        "service.instance.id": settings.pod_uid or data.installation_id,
-        "k8s.pod.name": settings.pod_name,
-        "k8s.pod.uid": settings.pod_uid,
-        "k8s.node.name": settings.node,
-    }
-    export = open_export(OWN_CALLS, resource, metrics.registry.collect, clock)
-    if export is not None:
-        watch_export(metrics.registry, export.dropped)
-    return export
-
-
 def _dial_guard(settings: SidecarSettings, policy: PolicySnapshot) -> DialGuard:
     """In a pod, explicit connections reach no more than the redirect rules let through."""
     if settings.mode == "explicit":
@@ -431,7 +411,9 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
     tasks = TaskOwner("session ports")
     stack.push_async_callback(tasks.aclose)
     tasks.spawn(sidecar.ports.run(), name="timer")
-    app = control_app(_control_state(sidecar, stack))
+    state = _control_state(sidecar, stack)
+    await state.workflows.take_up()
+    app = control_app(state)
     sidecar.control = await serve_http(stack, app, settings.control_listen, "REMORA_CONTROL_LISTEN")
 
 
@@ -440,6 +422,8 @@ def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
     token_file = settings.admin_token_file
     door = open_signals(stack, settings, parts, aggregator_of(settings), _flush_s(settings))
     way = Way(sidecar.proxy, lambda: sidecar.authority.root_pem)
+    openai = open_openai_api(stack, parts, way, sidecar.data.path)
+    tasks = open_tasks(stack, settings, parts, aggregator_of(settings))
     return ControlState(
         clock=parts.clock,
         sessions=parts.sessions,
@@ -461,7 +445,10 @@ def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
         daemon=Daemon(sidecar.ports, sidecar.gateway.routers),
         hosts=sidecar.gateway.hosts,
         signals=open_own_signals(stack, parts, door, way, sidecar.data.path),
-        openai=open_openai_api(stack, parts, way, sidecar.data.path),
+        openai=openai,
+        tasks=tasks,
+        workflows=open_workflows(stack, parts, openai.offers, way, sidecar.data.path),
+        max_order_bytes=settings.held_body_bytes,
     )
 
 

@@ -3,6 +3,7 @@
 Written by tests, the demo and benchmarks; `double_player` performs them. Knows no sockets.
 """
 
+import asyncio
 import gzip
 import random
 import zlib
@@ -117,6 +118,7 @@ class Answer:
         framing: How its end is told.
         cuts: Offsets at which the body is cut into separate writes (chunks, where chunked).
         reason: Reason phrase; None: the standard one.
+        waits_for: The head waits for this event; None: for none.
         before_head_s: Wait before the head.
         before_first_byte_s: Wait between head and body.
         between_chunks_s: Wait between writes of the body.
@@ -134,6 +136,7 @@ class Answer:
     framing: Framing = Framing.AUTO
     cuts: tuple[int, ...] | RandomCuts = ()
     reason: str | None = None
+    waits_for: asyncio.Event | None = None
     before_head_s: float = 0.0
     before_first_byte_s: float = 0.0
     between_chunks_s: float = 0.0

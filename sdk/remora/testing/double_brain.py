@@ -12,7 +12,7 @@ tests see the same every time:
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class _Question:
     tools: tuple[Mapping[str, Any], ...]
     stream: bool
     include_usage: bool
+    fields: Mapping[str, Any]
 
     @property
     def last(self) -> Mapping[str, Any]:
@@ -92,10 +93,14 @@ def _question(body: bytes) -> _Question | None:
         tools = () if asked.get("tool_choice") == "none" else tuple(asked.get("tools") or ())
         stream = bool(asked.get("stream"))
         usage = bool(options.get("include_usage"))
-        question = _Question(str(asked["model"]), messages, tools, stream, usage)
+        question = _Question(str(asked["model"]), messages, tools, stream, usage, asked)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return question if messages and all(isinstance(m, dict) for m in messages) else None
+
+
+type Reply = Callable[[Mapping[str, Any]], str]
+"""Gives the text that answers a request, whose JSON it is given."""
 
 
 def _reply(question: _Question) -> str:
@@ -122,11 +127,13 @@ class OpenAIBrain:
         clock: Where ``created`` comes from.
         first_token_delay_s: Wait before the first byte of an answer.
         token_delay_s: Wait between the events of a stream.
+        reply: What is said in place of a sentence about the question.
     """
 
     clock: Clock = field(default_factory=SystemClock)
     first_token_delay_s: float = 0.0
     token_delay_s: float = 0.0
+    reply: Reply | None = None
 
     def __call__(self, request: ReceivedRequest) -> Answer:
         """Answer one request."""
@@ -154,7 +161,8 @@ class OpenAIBrain:
         if question.wants_tool:
             called = [_tool_call(question, identity)]
             return {"role": "assistant", "content": None, "tool_calls": called}, "tool_calls"
-        return {"role": "assistant", "content": _reply(question)}, "stop"
+        text = _reply(question) if self.reply is None else self.reply(question.fields)
+        return {"role": "assistant", "content": text}, "stop"
 
     def _whole(self, question: _Question, identity: str) -> Answer:
         message, finish = self._message(question, identity)

@@ -69,6 +69,8 @@ async def play(wire: Wire, answer: Answer, plan: Plan) -> bool:
     """
     for interim in answer.interim:
         wire.write(interim_bytes(interim))
+    if answer.waits_for is not None:
+        await answer.waits_for.wait()
     await _wait(answer.before_head_s)
     if answer.fault is not None and answer.fault.after_body_bytes is None:
         await _fail(wire, answer.fault)

@@ -1,5 +1,7 @@
 """What a workflow asks of models that none offers, and budgets that no run can keep. Pure."""
 
+from collections.abc import Iterator
+
 from remora.workflows.budget import Budget
 from remora.workflows.capabilities import needs_of
 from remora.workflows.choosing import Market, Wanted
@@ -88,10 +90,14 @@ def _check_budgets(workflow: CompiledWorkflow, market: Market, findings: Finding
 
 
 def _check(least: Amount, limits: Budget, findings: Findings, path: Path) -> None:
+    for field, what in limit_problems(least, limits):
+        findings.wrong((*path, field), what)
+
+
+def limit_problems(least: Amount, limits: Budget) -> Iterator[tuple[str, str]]:
+    """Say of each limit that no run can keep why not."""
     cost, tokens = least.cost_usd, limits.max_tokens
     if cost is not None and cost > limits.cost_limit_usd:
-        what = f"less than the least that it costs, about {cost:.6f} USD"
-        findings.wrong((*path, "max_cost_usd"), what)
+        yield "max_cost_usd", f"less than the least that it costs, about {cost:.6f} USD"
     if tokens is not None and least.tokens > tokens:
-        what = f"less than the least that it takes, about {least.tokens} tokens"
-        findings.wrong((*path, "max_tokens"), what)
+        yield "max_tokens", f"less than the least that it takes, about {least.tokens} tokens"

@@ -14,6 +14,7 @@ from remora.ids import DEFAULT_SESSION_ID
 from remora.trust import BUNDLE_FILE, CA_FILE, TRUSTSTORE_FILE, agent_environment
 from remora_sidecar.control.admission import Kind
 from remora_sidecar.control.daemon_protocol import add_daemon_protocol, refused_in_text
+from remora_sidecar.control.executions import add_executions
 from remora_sidecar.control.handling import (
     STATE,
     asked,
@@ -28,7 +29,9 @@ from remora_sidecar.control.router_connection import close_routers, connect_rout
 from remora_sidecar.control.session_view import NewSession, session_view
 from remora_sidecar.control.signals import add_signals
 from remora_sidecar.control.state import ControlState
+from remora_sidecar.control.tasks import add_tasks
 from remora_sidecar.control.trackers import add_trackers, open_tracked
+from remora_sidecar.control.workflows import add_workflows
 from remora_sidecar.engine.sessions import Session
 from remora_sidecar.model.refusal import Refusal
 
@@ -50,6 +53,9 @@ def control_app(state: ControlState) -> web.Application:
     add_signals(app)
     add_opinion(app)
     add_openai_calls(app)
+    add_tasks(app)
+    add_workflows(app)
+    add_executions(app)
     app.router.add_get("/v1/env", guarded(Kind.SESSION, _environment))
     app.router.add_get("/v1/trust/{file}", guarded(Kind.SESSION, _trust_file))
     app.router.add_get("/v1/sessions", guarded(Kind.ADMIN, _list_sessions))
@@ -68,6 +74,7 @@ def control_app(state: ControlState) -> web.Application:
 
 async def _shut_down(app: web.Application) -> None:
     close_routers(app[STATE])
+    app[STATE].workflows.let_followers_go()
 
 
 async def _status(request: web.Request) -> web.Response:

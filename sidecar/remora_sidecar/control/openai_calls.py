@@ -1,5 +1,7 @@
 """OpenAI's paths on the control listener, below ``/v1`` and ``/api/v1``."""
 
+from typing import Final
+
 from aiohttp import web
 
 from remora.workflows.capabilities import Overrides
@@ -8,13 +10,13 @@ from remora_sidecar.control.handling import STATE, Handler, asked, guarded, refu
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.openai_api.surface import SURFACES, Surface
 
-_BASES = ("/v1", "/api/v1")
+BASES: Final = ("/v1", "/api/v1")
 """OpenAI's own, and the broker's whose published client is served."""
 
 
 def add_openai_calls(app: web.Application) -> None:
     """Serve the calls."""
-    for base in _BASES:
+    for base in BASES:
         for surface in SURFACES:
             app.router.add_post(f"{base}{surface.path}", guarded(Kind.SESSION, _call(surface)))
         app.router.add_get(f"{base}/models", guarded(Kind.SESSION, _models))

@@ -17,6 +17,8 @@ from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.journal.journal import Journal
 from remora_sidecar.openai_api.api import OpenAIApi
+from remora_sidecar.tasks.answering import Tasks
+from remora_sidecar.workflow_runs.runs import WorkflowRuns
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ class ControlState:
         daemon: What the published tracker's protocol needs besides.
         signals: Where programs tell what became of answers.
         openai: Answers OpenAI's clients.
+        tasks: Answers for tasks.
+        workflows: Runs workflows.
+        max_order_bytes: Of a workflow that is ordered, with its input.
         hosts: Names that calls may use besides loopback and the address they came to; None: only
             loopback.
     """
@@ -72,6 +77,9 @@ class ControlState:
     daemon: Daemon
     signals: SignalDoor
     openai: OpenAIApi
+    tasks: Tasks
+    workflows: WorkflowRuns
+    max_order_bytes: int
     hosts: frozenset[str] | None = None
 
     def hosts_of(self, request: web.Request) -> frozenset[str]:

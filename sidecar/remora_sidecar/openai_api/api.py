@@ -7,13 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
-from remora.workflows.catalogue import Catalogue
 from remora_sidecar.dialects.error_shapes import openai_error
 from remora_sidecar.engine.goal import GOAL_HEADER, goal_in_header
 from remora_sidecar.engine.parts import EngineParts
-from remora_sidecar.engine.pricing import PriceBook
 from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.openai_api.asked import read_asked
+from remora_sidecar.openai_api.body import held_body
 from remora_sidecar.openai_api.capability_file import CapabilityFile
 from remora_sidecar.openai_api.carrying import Carrying
 from remora_sidecar.openai_api.choosing import Choosing
@@ -29,6 +28,7 @@ class OpenAIApi:
 
     Attributes:
         capabilities: A namespace's own meanings of capabilities.
+        offers: Knows which models may be asked for.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class OpenAIApi:
         """Take what it is made of."""
         self.capabilities = capabilities
         self._parts = parts
-        self._offers = offers
+        self.offers = offers
         self._choosing = Choosing(parts, offers)
         self._carrying = carrying
         self._is_ready = False
@@ -48,7 +48,7 @@ class OpenAIApi:
         key = self._key(request)
         if isinstance(key, Refusal):
             return refused_as_openai(key)
-        body = await self._body(request)
+        body = await held_body(request.content, self._parts.held_body_bytes)
         asked = body if isinstance(body, Refusal) else read_asked(surface, body)
         if isinstance(asked, Refusal):
             return refused_as_openai(asked)
@@ -65,7 +65,7 @@ class OpenAIApi:
         key = self._key(request)
         if isinstance(key, Refusal):
             return refused_as_openai(key)
-        return web.json_response({"object": "list", "data": listed_models(self._offers, key)})
+        return web.json_response({"object": "list", "data": listed_models(self.offers, key)})
 
     async def model(self, request: web.Request, name: str) -> web.Response:
         """Show one model that can be asked for."""
@@ -73,7 +73,7 @@ class OpenAIApi:
         key = self._key(request)
         if isinstance(key, Refusal):
             return refused_as_openai(key)
-        found = found_model(self._offers, key, name)
+        found = found_model(self.offers, key, name)
         if found is None:
             what = "no such model can be asked for: GET /v1/models lists those that can"
             return refused_as_openai(Refusal(404, "invalid_request_error", "model_not_found", what))
@@ -82,27 +82,15 @@ class OpenAIApi:
     async def _ready(self) -> None:
         """Load what the first request needs on a thread: calls of agents go on meanwhile."""
         if not self._is_ready:
-            await asyncio.to_thread(_load, self._parts.prices)
+            await asyncio.to_thread(self._load)
             self._is_ready = True
+
+    def _load(self) -> None:
+        import_module("remora.outcomes.goals")  # its rules take a while to compile
+        self.offers.load()
 
     def _key(self, request: web.Request) -> ClientKey | Refusal:
         return read_client_key(request.headers.get("Authorization", ""), self._parts.sessions)
-
-    async def _body(self, request: web.Request) -> bytes | Refusal:
-        """Read a body of any size that calls may have, which control calls may not."""
-        limit, held = self._parts.held_body_bytes, bytearray()
-        async for chunk in request.content.iter_any():
-            held += chunk
-            if len(held) > limit:
-                what = f"the body is larger than {limit} bytes, past which it can't be read"
-                return Refusal(413, "invalid_request_error", "BODY_TOO_LARGE", what)
-        return bytes(held)
-
-
-def _load(prices: PriceBook) -> None:
-    Catalogue.builtin()
-    import_module("remora.outcomes.goals")  # its rules take a while to compile
-    prices.load()
 
 
 def refused_as_openai(refusal: Refusal, **details: Any) -> web.Response:

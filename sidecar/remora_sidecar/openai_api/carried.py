@@ -44,7 +44,7 @@ class CarriedCalls:
         """Take a record; never waits and never raises."""
         if not self._waiting or record.revision:
             return
-        self._told[record.call_id] = _carried(record)
+        self._told[record.call_id] = carried_of(record)
         if len(self._told) > _KEPT:
             self._told.popitem(last=False)
 
@@ -64,16 +64,23 @@ class CarriedCalls:
         return self._told.pop(call_id, None)
 
 
-def _carried(record: CallRecord) -> Carried:
+def known_cost_usd(record: CallRecord) -> Decimal | None:
+    """Add up what a call and its tries that failed cost; None if that is unknown."""
     failed = [one.cost.total_usd for one in record.attempts if one.cost is not None]
-    cost = None if record.cost is None else sum(failed, record.cost.total_usd)
-    if cost is None and record.usage is None and record.error is not None:
-        cost = sum(failed, Decimal(0))  # what failed without a usage cost nothing
+    if record.cost is not None:
+        return sum(failed, record.cost.total_usd)
+    if record.usage is None and record.error is not None:
+        return sum(failed, Decimal(0))  # what failed without a usage cost nothing
+    return None
+
+
+def carried_of(record: CallRecord) -> Carried:
+    """Read what a record says of its call."""
     return Carried(
         record.call_id,
         record.provider,
         record.sent_model or record.requested_model,
-        cost,
+        known_cost_usd(record),
         record.usage,
         record.cached,
         record.attribution.goal,

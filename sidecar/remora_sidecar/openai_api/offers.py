@@ -34,6 +34,11 @@ class Offers:
         self._parts = parts
         self._overrides = overrides
 
+    def load(self) -> None:
+        """Load what the first choice needs; takes a while: not for the loop."""
+        Catalogue.builtin()
+        self._parts.prices.load()
+
     def market(self, catalogue: Catalogue, surface: Surface, key: ClientKey) -> Market:
         """Give what a client may be given of a catalogue's models."""
 

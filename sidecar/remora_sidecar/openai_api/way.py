@@ -30,6 +30,13 @@ _KEPT_BACK: Final = frozenset(
 )  # fmt: skip
 """Of the client's connection with us, or of its program's other affairs."""
 
+_KEY_FIELDS: Final[Mapping[AuthScheme, tuple[str, str]]] = {
+    AuthScheme.BEARER: ("Authorization", "Bearer "),
+    AuthScheme.X_API_KEY: ("x-api-key", ""),
+    AuthScheme.X_GOOG_API_KEY: ("x-goog-api-key", ""),
+}
+"""Where a key stands, and what stands before it."""
+
 _NOT_ADDED: Final = ("User-Agent", "Accept", "Content-Type")
 
 
@@ -146,6 +153,7 @@ def sent_headers(
     sent["Accept-Encoding"] = "identity"
     for name, value in added.items():
         sent[name] = value
-    if key is not None and scheme_for(provider, surface.dialect) is AuthScheme.BEARER:
-        sent["Authorization"] = f"Bearer {key.reveal()}"
+    field = _KEY_FIELDS.get(scheme_for(provider, surface.dialect))
+    if key is not None and field is not None:
+        sent[field[0]] = field[1] + key.reveal()
     return sent

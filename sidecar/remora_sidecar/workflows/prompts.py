@@ -8,7 +8,12 @@ from typing import Any
 from remora.workflows.compiled import CompiledStep
 from remora.workflows.estimate import VERDICT_TOKENS
 from remora.workflows.scope import Scope
-from remora.workflows.sizes import TOKENS_OF_ATTACHMENT, TOKENS_OF_MESSAGE, most_tokens
+from remora.workflows.sizes import (
+    TOKENS_OF_ATTACHMENT,
+    TOKENS_OF_FORM,
+    TOKENS_OF_MESSAGE,
+    most_tokens,
+)
 from remora.workflows.templates import RenderError, render_text
 from remora_sidecar.workflows.question import AnswerForm, SentMessage
 
@@ -111,7 +116,9 @@ def verdict_of(text: str, answers: int) -> int | None:
 
 def prompt_tokens(messages: Sequence[SentMessage], form: AnswerForm) -> int:
     """Return at least as many tokens as a prompt has, its schema included."""
-    total = 0 if form.schema is None else most_tokens(_quoted(form.schema))
+    total = TOKENS_OF_FORM if form.type == "json" else 0
+    if form.schema is not None:
+        total += most_tokens(_quoted(form.schema))
     for message in messages:
         total += TOKENS_OF_MESSAGE + most_tokens(message.text)
         total += TOKENS_OF_ATTACHMENT * len(message.attachments)

@@ -22,6 +22,7 @@ from remora_sidecar.workflows.events import (
     step_started,
     stopped,
 )
+from remora_sidecar.workflows.execution import Execution
 from remora_sidecar.workflows.instance import LetGo, Place, Rest
 from remora_sidecar.workflows.outbox import Outbox
 from remora_sidecar.workflows.plan import Plan
@@ -81,9 +82,24 @@ class Run:
         return self._is_finished
 
     @property
+    def life(self) -> int:
+        """How often a process took it up, this one included."""
+        return int(self._key)
+
+    @property
     def is_paused(self) -> bool:
         """Whether it waits for `Resume`."""
         return self._state.is_paused
+
+    def so_far(self, now_ms: int) -> Execution:
+        """Return how it stands; while it goes on its status says only that nothing ended it."""
+        latency_ms = now_ms - self._began_ms
+        return execution_of(self._plan, self._state, self._scope(), self._begun_ms, latency_ms)
+
+    def told_before(self) -> list[Event]:
+        """Say again what was said of steps that were over before `begin`."""
+        ended = [step_ended(report_of(self._state, step)) for step in self._state.steps.values()]
+        return [*ended, Event("paused")] if self._state.is_paused else ended
 
     def begin(self, now_ms: int) -> list[Command]:
         """Begin, or go on where the saved entries end."""
@@ -333,9 +349,7 @@ class Run:
 
     def _finish(self) -> None:
         self._deadlines.forget_all()
-        latency_ms = self._now_ms - self._began_ms
-        scope = self._scope()
-        execution = execution_of(self._plan, self._state, scope, self._begun_ms, latency_ms)
+        execution = self.so_far(self._now_ms)
         self._is_finished = True
         self._tell(final(execution))
         self._out.do(Finish(execution))

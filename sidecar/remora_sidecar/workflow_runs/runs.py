@@ -1,0 +1,337 @@
+"""The runs of workflows in a sidecar: ordered, found again, taken up again, forgotten in time."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from remora.errors import ConfigError, RemoraError
+from remora.task_owner import TaskOwner
+from remora.workflows.compiled import CompiledWorkflow
+from remora_sidecar.engine.sessions import Sessions
+from remora_sidecar.engine.task_gate import TaskGate, TaskHold
+from remora_sidecar.model.refusal import Refusal
+from remora_sidecar.openai_api.client_key import ClientKey
+from remora_sidecar.workflow_runs.caller import Caller
+from remora_sidecar.workflow_runs.known import Known
+from remora_sidecar.workflow_runs.order import EXECUTION_PREFIX, Ordered, RunOrder, ordered_of
+from remora_sidecar.workflow_runs.preparing import Prepared, Preparing, estimate_value
+from remora_sidecar.workflow_runs.run_table import EndedRun, Ending, NewRun, OpenRun
+from remora_sidecar.workflow_runs.running import Running, Surroundings
+from remora_sidecar.workflow_runs.task_envelopes import TaskEnvelopes
+from remora_sidecar.workflow_runs.view import broken_value, ended_value
+from remora_sidecar.workflows.inputs import BudgetFreed, Cancel, Pause, Resume
+from remora_sidecar.workflows.market_targets import MarketTargets
+from remora_sidecar.workflows.plan import Plan
+from remora_sidecar.workflows.question import ModelWish, Target
+from remora_sidecar.workflows.run import Run, restored
+from remora_sidecar.workflows.saved import Entry, entry_of
+from remora_sidecar.workflows.state import state_of
+
+logger = logging.getLogger(__name__)
+
+MAX_RUNNING: Final = 2_000
+"""Runs that go on at once."""
+
+MAX_ENDED: Final = 1_000
+KEPT_NS: Final = 3_600 * 1_000_000_000
+"""How long what a run came to can be asked for here, and its idempotency key is known."""
+
+
+class Conflict(RemoraError):
+    """An idempotency key that was used for another order."""
+
+
+class TooMany(RemoraError):
+    """As many runs go on as may."""
+
+
+class TaskIsOver(RemoraError):
+    """The task of an order takes no more calls."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Keep the refusal that its calls are answered."""
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What runs need to know of the sidecar.
+
+    Attributes:
+        preparing: Reads orders.
+        gate: Says which tasks are held.
+        sessions: Those that are open.
+    """
+
+    preparing: Preparing
+    gate: TaskGate
+    sessions: Sessions
+
+
+class WorkflowRuns:
+    """All runs; used on one event loop."""
+
+    def __init__(self, knows: Knowledge, around: Surroundings) -> None:
+        """Begin with none; `take_up` those of an earlier process."""
+        self.envelopes = TaskEnvelopes(lambda trace_id: EXECUTION_PREFIX + trace_id in self._known)
+        self._knows = knows
+        self._around = around
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._by_key: dict[tuple[str, str], Known] = {}
+        self._tasks = TaskOwner("workflows")
+        self._ordering = asyncio.Lock()
+        self.envelopes.freed = self._freed
+        knows.gate.listeners.append(self._hear)
+
+    @property
+    def problem(self) -> str:
+        """Why runs do not outlive the process; empty if they do."""
+        return self._around.file.problem
+
+    @property
+    def running_count(self) -> int:
+        """How many go on."""
+        return sum(known.running is not None for known in self._known.values())
+
+    @property
+    def preparing(self) -> Preparing:
+        """Reads orders."""
+        return self._knows.preparing
+
+    # asking for them
+
+    async def order(self, order: RunOrder, key: ClientKey) -> Known:
+        """Begin a run, or find the one that the order's idempotency key names.
+
+        Raises:
+            Conflict: The key names the run of another order.
+            TooMany: As many go on as may.
+            TaskIsOver: Its task was cancelled.
+            UnknownWorkflow: As `Preparing.prepare`.
+            ConfigError: As `Preparing.prepare`.
+        """
+        if order.idempotency_key is None:
+            return await self._begin(order, key)
+        async with self._ordering:
+            known = self._by_key.get((key.session.session_id, order.idempotency_key))
+            if known is None:
+                return await self._begin(order, key)
+        if known.ordered.digest != order.digest:
+            raise Conflict("the idempotency key was used for another order: take a new one")
+        return known
+
+    def find(self, execution_id: str) -> Known | None:
+        """Find a run by its id."""
+        return self._known.get(execution_id)
+
+    def of_session(self, session_id: str) -> Iterator[Known]:
+        """Give the runs of a session, newest first."""
+        return (k for k in reversed(self._known.values()) if k.ordered.session_id == session_id)
+
+    def steer(self, known: Known, given: Cancel | Pause | Resume) -> None:
+        """Cancel, pause or resume a run; one that is over stays so."""
+        if known.running is not None:
+            known.running.post(given)
+
+    # beginning
+
+    async def _begin(self, order: RunOrder, key: ClientKey) -> Known:
+        if self.running_count >= MAX_RUNNING:
+            raise TooMany(f"{MAX_RUNNING} workflows run already: try again when some are over")
+        hold = self._knows.gate.hold_of(order.task_id or "")
+        if hold is not None and hold.control == "cancelled":
+            raise TaskIsOver(hold.refusal)
+        prepared = await self._knows.preparing.prepare(order, key)
+        ordered = _ordered(order, prepared, key, self._around.clock.now_unix_ns())
+        self._set_task_budget(ordered)
+        began_ms = self._around.now_ms
+        run = Run(self._plan(ordered, prepared.workflow, key), began_ms)
+        known = self._know(ordered, Running(run, _caller(ordered, key), self._around, began_ms))
+        self._start(known, hold)
+        await known.kept.wait()
+        return known
+
+    def _set_task_budget(self, ordered: Ordered) -> None:
+        self.envelopes.of(ordered.task_id, ordered.task_budget, self._around.now_ms)
+
+    def _plan(self, ordered: Ordered, workflow: CompiledWorkflow, key: ClientKey) -> Plan:
+        def choose(wish: ModelWish) -> Sequence[Target]:
+            return MarketTargets(self._knows.preparing.market(key))(wish)
+
+        return Plan(
+            workflow=workflow,
+            input_value=ordered.input,
+            choose=choose,
+            budget=ordered.budget,
+            task=self.envelopes.of(ordered.task_id, None, self._around.now_ms),
+        )
+
+    def _know(self, ordered: Ordered, running: Running | None) -> Known:
+        known = self._known[ordered.execution_id] = Known(ordered, running)
+        if ordered.idempotency_key is not None:
+            self._by_key[ordered.session_id, ordered.idempotency_key] = known
+        return known
+
+    def _start(self, known: Known, hold: TaskHold | None) -> None:
+        running = known.running
+        assert running is not None  # noqa: S101 - only what goes on is started
+        running.settled = lambda: self._freed(running.task_id, but=running)
+        if hold is not None:
+            running.hear(hold)
+        self._tasks.spawn(self._go(known, running), name=known.ordered.execution_id)
+
+    # going on
+
+    async def _go(self, known: Known, running: Running) -> None:
+        await self._keep(known)
+        try:
+            result = ended_value(known.ordered, await running.go())
+        except Exception:
+            logger.exception("the workflow run %s broke", known.ordered.execution_id)
+            what = "the sidecar could not go on with it: its log says why"
+            result = broken_value(known.ordered, "internal", what)
+        await self._end(known, result)
+
+    async def _keep(self, known: Known) -> None:
+        """Write down what was ordered, unless it was before."""
+        if not known.kept.is_set():
+            ordered = known.ordered
+            new = NewRun(ordered.execution_id, _json(ordered.value()), ordered.began_unix_ns)
+            await self._around.file.keep([new])
+            known.kept.set()
+
+    async def _end(self, known: Known, result: dict[str, Any]) -> None:
+        ended_unix_ns = self._around.clock.now_unix_ns()
+        left = known.ordered.without_texts()
+        await self._around.file.keep(
+            [Ending(left.execution_id, _json(left.value()), ended_unix_ns, _json(result))]
+        )
+        known.end(result, ended_unix_ns)
+        await self._forget_old()
+
+    async def _forget_old(self) -> None:
+        ended = [known for known in self._known.values() if known.ended_unix_ns]
+        ended.sort(key=lambda known: known.ended_unix_ns)
+        oldest = self._around.clock.now_unix_ns() - KEPT_NS
+        too_many = len(ended) - MAX_ENDED
+        gone = [k for n, k in enumerate(ended) if n < too_many or k.ended_unix_ns < oldest]
+        for known in gone:
+            self._forget(known)
+        if gone:
+            await self._around.file.forget([known.ordered.execution_id for known in gone])
+
+    def _forget(self, known: Known) -> None:
+        ordered = known.ordered
+        del self._known[ordered.execution_id]
+        if ordered.idempotency_key is not None:
+            self._by_key.pop((ordered.session_id, ordered.idempotency_key), None)
+        if all(other.ordered.task_id != ordered.task_id for other in self._known.values()):
+            self.envelopes.forget(ordered.task_id)
+
+    def _freed(self, task_id: str, but: Running | None = None) -> None:
+        if not self.envelopes.has(task_id):
+            return
+        for known in self._known.values():
+            running = known.running
+            if running is not None and running is not but and running.task_id == task_id:
+                running.post(BudgetFreed())
+
+    def _hear(self, hold: TaskHold) -> None:
+        for known in self._known.values():
+            if known.running is not None and known.running.task_id == hold.task_id:
+                known.running.hear(hold)
+
+    # after a restart
+
+    async def take_up(self) -> None:
+        """Go on with the runs that an earlier process left, and know again what came of others."""
+        over = await self._around.file.ended_runs()
+        going = [(ordered_of(run.ordered), run) for run in await self._around.file.open_runs()]
+        for run in over:
+            self._know_again(run)
+        for ordered, _ in going:
+            self._set_task_budget(ordered)
+        for run in over:
+            self.envelopes.charge(run.result["task_id"], run.result)
+        for ordered, kept in going:
+            await self._take_up(ordered, kept)
+        await self._forget_old()
+
+    def _know_again(self, run: EndedRun) -> None:
+        known = self._know(ordered_of(run.ordered), None)
+        self._set_task_budget(known.ordered)
+        known.end(run.result, run.ended_unix_ns)
+
+    async def _take_up(self, ordered: Ordered, kept: OpenRun) -> None:
+        session = self._knows.sessions.get(ordered.session_id) or self._knows.sessions.default
+        key = ClientKey(session)
+        try:
+            workflow = await self._knows.preparing.read(ordered.workflow)
+        except ConfigError as error:
+            logger.error("the workflow run %s can't be taken up: %s", ordered.execution_id, error)
+            what = "it was ordered of another version of Remora, which reads workflows otherwise"
+            await self._end(self._know(ordered, None), broken_value(ordered, "unreadable", what))
+            return
+        entries = [entry_of(value) for value in kept.entries]
+        began_ms = self._around.now_ms - kept.taken_ms
+        self._charge(ordered, entries)
+        run = restored(self._plan(ordered, workflow, key), entries, began_ms)
+        running = Running(run, _caller(ordered, key), self._around, began_ms, saved=len(entries))
+        known = self._know(ordered, running)
+        known.kept.set()
+        for event in run.told_before():
+            running.feed.tell(event.value())
+        self._start(known, self._knows.gate.hold_of(ordered.task_id))
+
+    def _charge(self, ordered: Ordered, entries: Sequence[Entry]) -> None:
+        envelope = self.envelopes.of(ordered.task_id, None, self._around.now_ms)
+        if envelope is not None:
+            for _, cost_usd, tokens in state_of(entries).spent():
+                envelope.charge(cost_usd, tokens)
+
+    def let_followers_go(self) -> None:
+        """End what followers hear, though the runs are not over: the sidecar stops."""
+        for known in self._known.values():
+            known.feed.close()
+
+    async def aclose(self) -> None:
+        """Stop all runs where they are; `take_up` goes on with them."""
+        self._knows.gate.listeners.remove(self._hear)
+        await self._tasks.aclose()
+        await self._around.file.aclose()
+
+
+def _ordered(order: RunOrder, prepared: Prepared, key: ClientKey, now_unix_ns: int) -> Ordered:
+    execution_id = EXECUTION_PREFIX + secrets.token_hex(16)
+    task_id = order.task_id or key.session.task_id
+    return Ordered(
+        execution_id=execution_id,
+        session_id=key.session.session_id,
+        task_id=task_id or execution_id,
+        owns_task=not task_id,
+        workflow=prepared.document,
+        name=prepared.workflow.workflow.name,
+        workflow_digest=prepared.workflow.digest,
+        digest=order.digest,
+        began_unix_ns=now_unix_ns,
+        estimate=estimate_value(prepared.estimate),
+        warnings=[{"where": w.where, "what": w.what} for w in prepared.workflow.warnings],
+        input=order.input,
+        budget=order.budget,
+        task_budget=order.task_budget,
+        idempotency_key=order.idempotency_key,
+    )
+
+
+def _caller(ordered: Ordered, key: ClientKey) -> Caller:
+    return Caller(ordered.execution_id, ordered.trace_id, ordered.task_id, ordered.name, key)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
