@@ -16,6 +16,7 @@ class SessionInfo:
     Attributes:
         created_at: Seconds since 1970.
         goal: What its calls are for; None if nobody said.
+        task_id: The task that they belong to; None if nobody said.
         active: What in-process clients and children go by.
         opener_pid: The process that opened it; a fork that leaves its block does not end it.
     """
@@ -29,6 +30,7 @@ class SessionInfo:
     read_records: Callable[[str], list[CallRecord]] = field(repr=False, compare=False)
     opener_pid: int = field(default_factory=os.getpid, repr=False, compare=False)
     goal: str | None = None
+    task_id: str | None = None
 
     @property
     def records(self) -> list[CallRecord]:

@@ -69,6 +69,7 @@ class LLMTracker:
         cache: bool = True,
         cache_dir: str | Path | None = DEFAULT_CACHE_DIR,
         goal: str | None = None,
+        task_id: str | None = None,
     ) -> None:
         """Prepare a tracker; nothing is started yet.
 
@@ -82,11 +83,14 @@ class LLMTracker:
                 for data that end with this process. Without effect beside a gateway or in a pod.
             goal: What the calls are for of each session that names no goal of its own: a name of
                 1 to 128 characters by which learned routing keeps its scores.
+            task_id: The task that the calls belong to of each session that names none of its own:
+                it adds up what one run of an agent costs, over any number of programs.
         """
         self._ids = (data_id, combo_id, agent_id)
         self._router = router
         self._is_cached = cache
         self._goal = goal
+        self._task_id = task_id
         self._lock = threading.Lock()
         self._attachment = Attachment(None if cache_dir is None else Path(cache_dir))
         self._open: dict[str, SessionInfo] = {}
@@ -165,6 +169,7 @@ class LLMTracker:
         agent_id: str | None = None,
         router: Router | None = None,
         goal: str | None = None,
+        task_id: str | None = None,
     ) -> Tracking:
         """Open a session for the code in a ``with`` or ``async with`` block.
 
@@ -174,10 +179,12 @@ class LLMTracker:
             agent_id: Which agent role.
             router: Decides for each of its calls; None for the tracker's own, `UNROUTED` for none.
             goal: What its calls are for; None for the tracker's own.
+            task_id: The task that its calls belong to; None for the tracker's own.
         """
         router = router or self._router
         router = None if router is UNROUTED else router
-        return Tracking(_Asked(self, data_id, combo_id, agent_id, router, goal or self._goal))
+        goal, task_id = goal or self._goal, task_id or self._task_id
+        return Tracking(_Asked(self, data_id, combo_id, agent_id, router, goal, task_id))
 
     def get_session_env(self, session: SessionInfo) -> dict[str, str]:
         """Give the variables that lead a child process through a session."""
@@ -267,6 +274,8 @@ class LLMTracker:
         wanted = {**ids, "cache": self._is_cached}
         if asked.goal:
             wanted["goal"] = asked.goal
+        if asked.task_id:
+            wanted["task_id"] = asked.task_id
         active = self._attachment.open_session(wanted, asked.router)
         now_s = SystemClock().now_unix_ns() / _NS
         session = SessionInfo(
@@ -278,6 +287,7 @@ class LLMTracker:
             active=active,
             read_records=self._of_session,
             goal=asked.goal,
+            task_id=asked.task_id,
         )
         with self._lock:
             self._open[session.session_id] = session
@@ -310,6 +320,7 @@ class _Asked:
     agent_id: str | None
     router: Router | None
     goal: str | None
+    task_id: str | None
 
     def open(self) -> SessionInfo:
         return self.tracker._opened(self)

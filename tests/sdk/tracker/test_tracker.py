@@ -57,6 +57,16 @@ def test_sessions_say_what_their_calls_are_for(make_tracker):
     assert [(r.data_id, r.goal) for r in tracker.records] == [("a", "support"), ("b", "search")]
 
 
+def test_sessions_say_which_task_their_calls_belong_to(make_tracker):
+    with make_tracker(task_id="run-1") as tracker:
+        with tracker.track("a") as session:
+            ask()
+        with tracker.track("b", task_id="run-2"):
+            ask()
+    assert session.task_id == "run-1"
+    assert [(r.data_id, r.task_id) for r in tracker.records] == [("a", "run-1"), ("b", "run-2")]
+
+
 def test_records_can_be_asked_for_after_the_block_after_stop_and_after_close(make_tracker):
     tracker = make_tracker()
     with tracker, tracker.track(data_id="q"):
