@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -109,24 +108,23 @@ def test_every_documented_operator_is_tried():
     assert set(DOCUMENTED.split()) == OPERATORS
 
 
-def _public_cases():
-    file = Path(os.environ.get("REMORA_CORPUS", "")) / "jsonlogic" / "compatible.json"
-    if not file.is_file():
-        return []
-    return [case for case in json.loads(file.read_text()) if isinstance(case, dict)]
+PUBLIC_CASES = [
+    json.loads(line)
+    for line in Path(__file__).with_name("jsonlogic_cases.jsonl").read_text("utf-8").splitlines()
+]
+"""Rule, data and result of each case of jsonlogic.com's public suite."""
 
 
-def test_the_public_cases_pass_where_they_are_at_hand():
-    cases = _public_cases()
-    if not cases:
-        pytest.skip("the public cases of jsonlogic.com are in no folder that REMORA_CORPUS names")
-    wrong = []
-    for case in cases:
-        rule = compile_loosely(case["rule"])
-        value = rule.value(case.get("data"))
-        if (value, type(value)) != (case["result"], type(case["result"])):
-            wrong.append(case)
-    assert wrong == []
+@pytest.mark.parametrize(
+    ("rule", "data", "result"), PUBLIC_CASES, ids=[str(n) for n in range(len(PUBLIC_CASES))]
+)
+def test_jsonlogic_gives_what_its_public_cases_say(rule, data, result):
+    value = compile_loosely(rule).value(data)
+    assert (value, type(value)) == (result, type(result))
+
+
+def test_there_are_as_many_public_cases_as_the_suite_has():
+    assert len(PUBLIC_CASES) == 278
 
 
 def compile_loosely(rule):
