@@ -21,6 +21,7 @@ PARTS = {
 }
 ROOMS = {
     "remora": [
+        "api_client",
         "cli",
         "client",
         "feedback",
@@ -30,6 +31,7 @@ ROOMS = {
         "policy",
         "providers",
         "selectors",
+        "tasks",
         "testing",
         "tracker",
         "workflows",
@@ -47,6 +49,7 @@ ROOMS = {
         "policy",
         "signals",
         "spool",
+        "tasks",
         "workflows",
     ],
     "remora_aggregator": ["service", "signals", "store", "tasks", "web"],

@@ -45,8 +45,8 @@ def add_workflows(app: web.Application) -> None:
 
 def client_key(request: web.Request) -> ClientKey | Refusal:
     """Say whose request it is."""
-    said = request.headers.get("Authorization", "")
-    return read_client_key(said, request.app[STATE].sessions)
+    said, field = (request.headers.get(name, "") for name in ("Authorization", "remora-session"))
+    return read_client_key(said, request.app[STATE].sessions, field)
 
 
 async def _list(_: web.Request) -> web.Response:
@@ -154,5 +154,5 @@ async def _stream(request: web.Request, known: Known, order: RunOrder) -> web.St
 
 def _left(request: web.Request, known: Known, order: RunOrder) -> None:
     """End a run whose client has gone, if it was ordered so."""
-    if order.on_disconnect == "cancel":
+    if order.on_disconnect == "cancel" and not known.feed.is_closed:
         request.app[STATE].workflows.steer(known, Cancel("its client has gone"))

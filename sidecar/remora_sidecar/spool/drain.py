@@ -7,13 +7,14 @@ log has reached its hard bound. Called by the spool only; nothing here runs on t
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import batched
 
 from google.protobuf.message import DecodeError
 
+from remora_proto.v1 import records_pb2 as pb
 from remora_sidecar.spool.database import PAGE_BYTES
 from remora_sidecar.spool.row import SHED, Row, Spooled
 
@@ -28,6 +29,7 @@ _WAL_BOUND_BYTES = 64 * 1024 * 1024
 _PASSES = 3
 
 _READ = "SELECT sequence, record, bodies FROM records WHERE sequence > ? ORDER BY sequence"
+_FACTS = "SELECT record FROM records ORDER BY sequence"
 _DELETE = "DELETE FROM records WHERE sequence BETWEEN ? AND ?"
 _BURY = "INSERT INTO dead_letters (reason, record) SELECT ?, record FROM records WHERE sequence = ?"
 _TRIM = (
@@ -96,6 +98,18 @@ class Drain:
             entries.append(row.spooled())
         except DecodeError:
             unreadable.append(row.sequence)
+
+    def find(self, is_wanted: Callable[[pb.CallRecord], bool]) -> list[pb.CallRecord]:
+        """Read records that somebody looks for, oldest first, without bodies; a pass over all."""
+        found = []
+        with closing(self._connection.execute(_FACTS)) as rows:
+            for (written,) in rows:
+                message = pb.CallRecord()
+                with suppress(DecodeError):  # whoever delivers buries it
+                    message.ParseFromString(written)
+                    if is_wanted(message):
+                        found.append(message)
+        return found
 
     def delete(self, sequences: Iterable[int]) -> int:
         """Delete these rows; returns how many there were."""

@@ -129,6 +129,22 @@ class Reporter:
             self._hurry.clear()
         return True
 
+    async def caught_up(self, timeout_s: float) -> bool:
+        """Wait until what is spooled now is delivered, or nobody takes it.
+
+        Returns:
+            Whether all of it was delivered in time.
+        """
+        goal = self.delivered_total + self._spool.depth
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.connected and self._spool.depth and self.delivered_total < goal:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return not self._spool.depth or self.delivered_total >= goal
+
     # What a delivery tells.
 
     def answered(self, version: str) -> None:

@@ -474,6 +474,37 @@ async def test_flush_gives_up_at_its_deadline_and_says_so(
     assert "1 records stay in the spool" in caplog.text
 
 
+async def test_who_waits_goes_on_once_what_waited_then_is_delivered(
+    spool, target, clock, aggregator, make_record
+):
+    async with serving(aggregator, target), reporting(spool, target, clock) as reporter:
+        await until(lambda: reporter.connected)
+        wanted = fill(spool, make_record, 30)
+
+        waiting = asyncio.gather(*(reporter.caught_up(60) for _ in range(3)))
+        await running(clock, waiting.done)
+        assert waiting.result() == [True] * 3
+        assert set(aggregator.stored) == wanted
+        assert await reporter.caught_up(0)
+
+
+async def test_nobody_waits_for_an_aggregator_that_is_away(spool, target, clock, make_record):
+    fill(spool, make_record, 1)
+    async with reporting(spool, target, clock) as reporter, asyncio.timeout(60):
+        assert not await reporter.caught_up(1e6)
+
+
+async def test_nobody_waits_longer_than_said_for_one_that_takes_nothing(
+    spool, target, clock, aggregator, make_record
+):
+    aggregator.acknowledges = False
+    fill(spool, make_record, 1)
+    async with serving(aggregator, target), reporting(spool, target, clock) as reporter:
+        await until(lambda: reporter.connected and aggregator.received)
+
+        assert not await reporter.caught_up(0.05)
+
+
 async def test_stopping_leaves_no_task_behind(spool, target, clock, aggregator, make_record):
     before = asyncio.all_tasks()
     aggregator.acknowledges = False
