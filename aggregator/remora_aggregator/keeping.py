@@ -8,9 +8,11 @@ from remora.clock import Clock
 from remora.policy.quantities import Duration, Quantity
 from remora.task_owner import TaskOwner
 from remora_aggregator.service.caller import Callers
+from remora_aggregator.service.execution_service import WorkflowService
 from remora_aggregator.service.signal_service import SignalService
 from remora_aggregator.service.task_service import TaskService
 from remora_aggregator.settings import AggregatorSettings
+from remora_aggregator.store.execution_store import StoredExecutions
 from remora_aggregator.store.kalibr_upkeep import KalibrUpkeep
 from remora_aggregator.store.learning_score_store import StoredScores
 from remora_aggregator.store.learning_signal_store import StoredSignals
@@ -35,6 +37,7 @@ class Keeping:
         stored_signals: Where they are.
         stored_scores: What is learned of them.
         upkeep: Sheds what is no longer kept.
+        workflows: Serves executions of workflows.
     """
 
     tasks: TaskService
@@ -42,6 +45,7 @@ class Keeping:
     stored_signals: StoredSignals
     stored_scores: StoredScores
     upkeep: Upkeep
+    workflows: WorkflowService
 
 
 @asynccontextmanager
@@ -58,11 +62,13 @@ async def keeping(
     keep = retention_of(settings)
     learning, kalibr = LearningUpkeep(store, keep, clock), KalibrUpkeep(store, keep, clock)
     upkeep = Upkeep(store, keep, clock, stored, learning, kalibr)
+    workflows = WorkflowService(StoredExecutions(store, clock), store, callers)
     owner = TaskOwner("keeping")
     owner.spawn(tasks.run(), name="tasks")
     owner.spawn(upkeep.run(), name="upkeep")
     try:
-        yield Keeping(tasks, signals, stored_signals, StoredScores(store, clock), upkeep)
+        scores = StoredScores(store, clock)
+        yield Keeping(tasks, signals, stored_signals, scores, upkeep, workflows)
     finally:
         await owner.aclose()
 

@@ -38,6 +38,8 @@ from remora_proto.v1 import (
     signals_pb2_grpc,
     tasks_pb2,
     tasks_pb2_grpc,
+    workflows_pb2,
+    workflows_pb2_grpc,
 )
 from remora_proto.v1 import records_pb2 as pb
 from remora_proto.v1 import records_pb2_grpc as pb_grpc
@@ -50,6 +52,7 @@ _SERVICES = (
     tasks_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
     signals_pb2.DESCRIPTOR.services_by_name["SignalService"].full_name,
     scores_pb2.DESCRIPTOR.services_by_name["ScoreService"].full_name,
+    workflows_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
 )
 
@@ -99,6 +102,7 @@ async def running_aggregator(
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(kept.tasks, server)
         signals_pb2_grpc.add_SignalServiceServicer_to_server(kept.signals, server)
         scores_pb2_grpc.add_ScoreServiceServicer_to_server(learned.service, server)
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server(kept.workflows, server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(_admin(store, audit), server)
         health = await _add_health(server)
         address = _bind(server, settings.listen, credentials)

@@ -28,7 +28,7 @@ from remora_aggregator.service.grpc_errors import (
 from remora_aggregator.service.permissions import AUDITED, AUDITED_IF, METHODS, Act, may
 from remora_aggregator.service.shown import Shown, shown_in
 from remora_proto.v1 import records_pb2 as pb
-from remora_proto.v1 import signals_pb2
+from remora_proto.v1 import signals_pb2, workflows_pb2
 
 FIRST_MESSAGE_S = 30.0
 """How long a call may last without any message; later ones may be hours apart."""
@@ -166,6 +166,8 @@ class _Visit:
             amounts["records"] = float(len(message.entries))
         elif isinstance(message, signals_pb2.SendSignalsRequest):
             amounts["records"] = float(len(message.signals))
+        elif isinstance(message, workflows_pb2.ReportExecutionsRequest):
+            amounts["records"] = float(len(message.reports))
         self._pause_s = self._gate.entrance.charge(self.caller, amounts)
         return message
 

@@ -37,6 +37,8 @@ class Act(Enum):
     RESUME_TASKS = "resume tasks"
     SEND_SIGNALS = "send signals"
     READ_SIGNALS = "read signals"
+    REPORT_EXECUTIONS = "report executions of workflows"
+    READ_EXECUTIONS = "read executions of workflows"
     READ_SCORES = "read and follow scores"
     STEER_SCORES = "change router versions and settings"
     PURGE = "purge records"
@@ -46,9 +48,13 @@ class Act(Enum):
 ANYBODY: Final = frozenset({Act.ASK_HEALTH})
 """What needs no identity: probes have none."""
 
-_READING: Final = {Act.READ_RECORDS, Act.READ_TASKS, Act.READ_SIGNALS, Act.READ_SCORES}
+_READING: Final = {
+    Act.READ_RECORDS, Act.READ_TASKS, Act.READ_SIGNALS, Act.READ_SCORES, Act.READ_EXECUTIONS,
+}  # fmt: skip
 _EVERYBODY: Final = ANYBODY | {Act.LEARN_SERVICES} | _READING
-_WRITING: Final = {Act.REPORT, Act.LEASE, Act.STEER_TASKS, Act.SEND_SIGNALS}
+_WRITING: Final = {
+    Act.REPORT, Act.LEASE, Act.STEER_TASKS, Act.SEND_SIGNALS, Act.REPORT_EXECUTIONS,
+}  # fmt: skip
 
 MAY: Final[Mapping[Role, frozenset[Act]]] = MappingProxyType(
     {
@@ -86,6 +92,10 @@ METHODS: Final[Mapping[str, Act]] = MappingProxyType(
         "/remora.v1.TaskService/Resume": Act.RESUME_TASKS,
         "/remora.v1.SignalService/Send": Act.SEND_SIGNALS,
         "/remora.v1.SignalService/Query": Act.READ_SIGNALS,
+        "/remora.v1.WorkflowService/Report": Act.REPORT_EXECUTIONS,
+        "/remora.v1.WorkflowService/Get": Act.READ_EXECUTIONS,
+        "/remora.v1.WorkflowService/List": Act.READ_EXECUTIONS,
+        "/remora.v1.WorkflowService/Watch": Act.READ_EXECUTIONS,
         "/remora.v1.ScoreService/Watch": Act.READ_SCORES,
         "/remora.v1.ScoreService/Scores": Act.READ_SCORES,
         "/remora.v1.ScoreService/Timeline": Act.READ_SCORES,

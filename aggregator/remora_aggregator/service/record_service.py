@@ -52,7 +52,7 @@ class RecordService(pb_grpc.RecordServiceServicer):
             version, pod_uid = self._version, ""
             async for request in request_iterator:
                 if request.HasField("hello"):
-                    pod_uid = _checked_pod_uid(request.hello.pod_uid, caller)
+                    pod_uid = checked_pod_uid(request.hello.pod_uid, caller)
                 if not pod_uid:
                     raise BadRequest("the first message of a report must be a hello with pod_uid")
                 received_unix_ns = self._clock.now_unix_ns()
@@ -139,10 +139,11 @@ def _skew_s(sent_unix_ns: int, received_unix_ns: int) -> float | None:
     return (sent_unix_ns - received_unix_ns) / _NS if sent_unix_ns else None
 
 
-def _checked_pod_uid(pod_uid: str, caller: Caller) -> str:
+def checked_pod_uid(pod_uid: str, caller: Caller, where: str = "hello.pod_uid") -> str:
+    """Return the pod that a caller says it is; raises BadRequest where it proved to be another."""
     if not pod_uid or len(pod_uid) > _MAX_POD_UID_CHARS:
-        raise BadRequest(f"hello.pod_uid must have 1 to {_MAX_POD_UID_CHARS} characters")
+        raise BadRequest(f"{where} must have 1 to {_MAX_POD_UID_CHARS} characters")
     if caller.pod_uid and pod_uid != caller.pod_uid:
-        text = f"the hello names pod {pod_uid!r}, and the token is bound to {caller.pod_uid!r}"
+        text = f"{where} is {pod_uid!r}, and the token is bound to {caller.pod_uid!r}"
         raise BadRequest(text, status=403, code="other_pod")
     return pod_uid

@@ -25,7 +25,7 @@ def unfit(record: pb.CallRecord) -> str:
     if not isfinite(sum(spans)) and not all(map(isfinite, spans)):
         return "a span of time is no finite number of seconds"
     money = " ".join(filter(None, _money(record)))
-    if not (_PLAIN_MONEY.fullmatch(money) or all(map(_is_money, _money(record)))):
+    if not (_PLAIN_MONEY.fullmatch(money) or all(map(is_money, _money(record)))):
         return "a cost, a price or a budget is no decimal amount of dollars"
     return ""
 
@@ -45,7 +45,7 @@ def _money(record: pb.CallRecord) -> list[str]:
     return found
 
 
-def _is_money(text: str) -> bool:
+def is_money(text: str) -> bool:
     """Tell whether an amount can be summed: ``1e999999`` is a number, but not one to write out."""
     if not text:
         return True

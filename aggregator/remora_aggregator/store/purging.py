@@ -1,10 +1,11 @@
 """What somebody wants gone: counted first, then taken away slice by slice, while others report."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from remora_aggregator.store import removal
+from remora_aggregator.store.execution_purging import purge_executions
 from remora_aggregator.store.facts import Value
 from remora_aggregator.store.learning_purging import purge_learning
 from remora_aggregator.store.port import Backend, Row
@@ -106,8 +107,9 @@ class Purging:
             if gone < SLICE_RECORDS:
                 break
             yield Purged(records, tasks)
-        while await self._store.write_with(partial(_purge_learning, backend, doomed)):
-            yield Purged(records, tasks)
+        for purge in (purge_executions, purge_learning):
+            while await self._store.write_with(partial(_purge, purge, backend, doomed)):
+                yield Purged(records, tasks)
         self._store.wake_followers()
         yield Purged(records, tasks, is_done=True)
 
@@ -124,8 +126,8 @@ def _delete_tasks(backend: Backend, doomed: Doomed) -> int:
         )
 
 
-def _purge_learning(backend: Backend, doomed: Doomed) -> int:
-    return purge_learning(
+def _purge(purge: Callable[..., int], backend: Backend, doomed: Doomed) -> int:
+    return purge(
         backend,
         doomed.namespace,
         session_id=doomed.session_id,

@@ -19,7 +19,7 @@ class Retention:
     """How long and how much is kept; None: without bound.
 
     Attributes:
-        facts_ns: Records, totals by hour and span, and tasks, so long after they were received.
+        facts_ns: Records, totals by hour and span, tasks and executions, so long after they came.
         bodies_ns: Captured bodies, so long after they were received.
         days_ns: Totals by day, so long after the day.
         signals_ns: Signals, so long after they came, and trials, so long after their calls began.
@@ -129,6 +129,7 @@ def old_totals(keep: Retention, now_unix_ns: int, flavour: Flavour) -> Sequence[
         before = now_unix_ns - keep.facts_ns
         found.append(_older(f"last_unix_ns < {mark}", "span_totals", before))
         found.append(_older(f"stirred_unix_ns < {mark}", "tasks", before))
+        found.append(_older(f"received_unix_ns < {mark}", "executions", before))
         hours = f"level_ns = {mark} and start_unix_ns < {mark}"
         found.append(_older(hours, "period_totals", HOUR_NS, before - HOUR_NS))
     if keep.days_ns is not None:

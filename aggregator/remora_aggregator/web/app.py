@@ -9,6 +9,8 @@ from aiohttp import web
 
 from remora_aggregator.web import (
     budgets,
+    execution_watch,
+    executions,
     field_list,
     health,
     probes,
@@ -67,6 +69,8 @@ OPERATIONS: Final[Operations] = (
     *tasks.OPERATIONS,
     *task_steering.OPERATIONS,
     *budgets.OPERATIONS,
+    *execution_watch.OPERATIONS,
+    *executions.OPERATIONS,
     *scores.OPERATIONS,
     *router_versions.OPERATIONS,
     *signals.OPERATIONS,

@@ -11,6 +11,7 @@ from remora.http_listening.connections import Connections
 from remora_aggregator.learning import Learning
 from remora_aggregator.service.audit import AuditSink
 from remora_aggregator.service.entrance import Entrance
+from remora_aggregator.store.execution_store import StoredExecutions
 from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.record_store import RecordStore
 from remora_aggregator.store.retention import Retention
@@ -58,6 +59,7 @@ class Front:
 
     Attributes:
         tasks: Those beside the records.
+        executions: Of workflows.
         signals: What is said of answers.
         learned: What is learned of that.
         audit: Keeps who changed what.
@@ -77,6 +79,7 @@ class Front:
 
     store: RecordStore
     tasks: StoredTasks
+    executions: StoredExecutions
     signals: StoredSignals
     learned: Learning
     audit: AuditSink

@@ -31,7 +31,7 @@ class Query(Protocol):
         ...
 
 
-def _split(value: object) -> object:
+def split_at_commas(value: object) -> object:
     """Take ``a,b`` and ``a`` beside ``b`` for the same."""
     if not isinstance(value, list):
         return value
@@ -138,7 +138,7 @@ class RecordParameters(FilterParameters):
     )
     limit: int = Field(default=100, ge=1, le=PAGE_RECORDS, description="Records in one answer.")
     cursor: Text = Field(default="", description="Go on after it; `next` of the page before.")
-    fields: Annotated[list[Text], BeforeValidator(_split)] = Field(
+    fields: Annotated[list[Text], BeforeValidator(split_at_commas)] = Field(
         default=[],
         description="Keys of a record's JSON to show, such as `model`, `usage` or "
         "`cost.total_usd`, separated by commas. Default: all but bodies.",
@@ -162,7 +162,7 @@ class WatchParameters(FilterParameters):
         description="Go on after it, without gap or repetition; the header `Last-Event-ID` wins. "
         "Default: from now.",
     )
-    fields: Annotated[list[Text], BeforeValidator(_split)] = Field(
+    fields: Annotated[list[Text], BeforeValidator(split_at_commas)] = Field(
         default=[], description="As of /v1/records."
     )
     bodies: bool = Field(default=False, description="Show what policy kept of bodies.")
@@ -171,7 +171,7 @@ class WatchParameters(FilterParameters):
 class UsageParameters(FilterParameters):
     """Which records are summed up, and how."""
 
-    group_by: Annotated[list[Dimension], BeforeValidator(_split)] = Field(
+    group_by: Annotated[list[Dimension], BeforeValidator(split_at_commas)] = Field(
         default=["model"], min_length=1, max_length=6, description="Separated by commas."
     )
     interval: Annotated[str, AfterValidator(lambda text: _span(text) if text else text)] = Field(
@@ -179,7 +179,7 @@ class UsageParameters(FilterParameters):
         description="Sums for each span of so long, aligned to the Unix epoch: `1h`, `1d`. Whole "
         "hours and days are quick. Default: for the whole time.",
     )
-    quantiles: Annotated[list[Part], BeforeValidator(_split)] = Field(
+    quantiles: Annotated[list[Part], BeforeValidator(split_at_commas)] = Field(
         default=[],
         max_length=20,
         description="Of latency, first token and overhead, each between 0 and 1: `0.5,0.95`.",
@@ -203,7 +203,7 @@ class TaskListParameters(Parameters):
     """Which tasks."""
 
     namespace: Text = Field(default="", description="Default: all that may be looked at.")
-    state: Annotated[list[TaskStateName], BeforeValidator(_split)] = Field(
+    state: Annotated[list[TaskStateName], BeforeValidator(split_at_commas)] = Field(
         default=[], description="Any of these, separated by commas."
     )
     task_id: Text = Field(default="", description="`*` is any text, `?` any one character.")
@@ -222,7 +222,7 @@ class BudgetParameters(Parameters):
         default="", description="Its name: `*` is any text, `?` any one character."
     )
     key: Text = Field(default="", description="Id of the task, session or agent, as `budget`.")
-    per: Annotated[list[BudgetPerName], BeforeValidator(_split)] = Field(
+    per: Annotated[list[BudgetPerName], BeforeValidator(split_at_commas)] = Field(
         default=[], description="Counted for any of these, separated by commas."
     )
     past: bool = Field(default=False, description="Windows that are over, too, while kept.")

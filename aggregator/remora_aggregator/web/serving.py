@@ -21,6 +21,7 @@ from remora_aggregator.service.audit import AuditLog, AuditSink
 from remora_aggregator.service.entrance import Entrance
 from remora_aggregator.serving_certificate import CertificateFiles
 from remora_aggregator.settings import AggregatorSettings
+from remora_aggregator.store.execution_store import StoredExecutions
 from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.postgres.sidecar_table import SidecarTable
 from remora_aggregator.store.record_store import RecordStore
@@ -96,6 +97,7 @@ async def serving_http(
     store.commit_watchers.append(roster.count_commit)
     front = Front(
         store=store, tasks=StoredTasks(store, clock), signals=StoredSignals(store),
+        executions=StoredExecutions(store, clock),
         learned=learned, audit=audit or AuditLog(),
         entrance=entrance, clock=clock,
         admission=Admission(settings.http_hosts),

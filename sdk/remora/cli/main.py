@@ -33,7 +33,7 @@ SUMMARIES = {
     "top": "Watch what is going on: calls, cost, latency, tasks.",
     "explain": "Explain why a recorded call went where it went.",
     "policy": "Check policy files, show which policy applies, explain what it makes of a call.",
-    "workflow": "Check workflow files, draw them, list those that are there.",
+    "workflow": "Check workflow files, draw them, run them, list those that are there.",
     "sidecar": "Run a sidecar.",
     "gateway": "Run a gateway for trackers of Remora or AgentOpt, until told to stop.",
     "aggregator": "Run an aggregator.",

@@ -1,4 +1,4 @@
-"""`remora workflow`: check workflow files, draw them, list those that the package ships."""
+"""`remora workflow`: check workflow files, draw them, run them, list those that there are."""
 
 import json
 import sys
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from remora.cli.options import JSON
+from remora.cli.workflow_executions import executions
+from remora.cli.workflow_run import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,11 @@ _FORMS = ("terminal", "mermaid", "dot")
 
 @click.group(name="workflow")
 def command() -> None:
-    """Check workflow files, draw them, list those that are there."""
+    """Check workflow files, draw them, run them, list those that are there."""
+
+
+command.add_command(run)
+command.add_command(executions)
 
 
 @command.command(name="validate")

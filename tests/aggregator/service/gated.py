@@ -21,11 +21,13 @@ from remora_aggregator.service.audit import AuditEntry
 from remora_aggregator.service.audit_reading import AuditReader
 from remora_aggregator.service.caller import Caller, Role
 from remora_aggregator.service.entrance import Entrance, EntranceRates
+from remora_aggregator.service.execution_service import WorkflowService
 from remora_aggregator.service.flight import Flight
 from remora_aggregator.service.gate import Admitted, Gate, counted
 from remora_aggregator.service.record_service import RecordService
 from remora_aggregator.service.signal_service import SignalService
 from remora_aggregator.service.task_service import TaskService
+from remora_aggregator.store.execution_store import StoredExecutions
 from remora_aggregator.store.learning_score_store import StoredScores
 from remora_aggregator.store.learning_signal_store import StoredSignals
 from remora_aggregator.store.purging import Purging
@@ -38,6 +40,7 @@ from remora_proto.v1 import (
     scores_pb2_grpc,
     signals_pb2_grpc,
     tasks_pb2_grpc,
+    workflows_pb2_grpc,
 )
 
 CALLERS = {
@@ -132,7 +135,7 @@ async def gated(
     options: tuple[tuple[str, int], ...] = (),
     **times: float,
 ) -> AsyncIterator[Gated]:
-    """Serve records, tasks, signals, scores and admins behind the gate."""
+    """Serve records, tasks, signals, workflows, scores and admins behind the gate."""
     clock, who = SystemClock(), ByToken()
     entrance = Entrance(who, (rates or EntranceRates()).limits, clock, calls_each=calls_each)
     flight, audit = Flight(bytes_in_flight), Kept()
@@ -147,6 +150,8 @@ async def gated(
         tasks_pb2_grpc.add_TaskServiceServicer_to_server(tasks, server)
         signals = SignalService(StoredSignals(store), Admitted(), clock)
         signals_pb2_grpc.add_SignalServiceServicer_to_server(signals, server)
+        workflows = WorkflowService(StoredExecutions(store, clock), store, Admitted())
+        workflows_pb2_grpc.add_WorkflowServiceServicer_to_server(workflows, server)
         scores = StoredScores(store, clock)
         learned = await stack.enter_async_context(learning(scores, store, Admitted(), clock))
         scores_pb2_grpc.add_ScoreServiceServicer_to_server(learned.service, server)

@@ -11,11 +11,19 @@ from grpc_reflection.v1alpha import reflection_pb2
 from tests.aggregator.service.gated import gated
 
 from remora_aggregator.service.permissions import METHODS, Act, Role, may
-from remora_proto.v1 import admin_pb2, records_pb2, scores_pb2, signals_pb2, tasks_pb2
+from remora_proto.v1 import (
+    admin_pb2,
+    records_pb2,
+    scores_pb2,
+    signals_pb2,
+    tasks_pb2,
+    workflows_pb2,
+)
 
 CODE = grpc.StatusCode
 FILES = (
-    records_pb2, tasks_pb2, signals_pb2, scores_pb2, admin_pb2, health_pb2, reflection_pb2,
+    records_pb2, tasks_pb2, signals_pb2, scores_pb2, workflows_pb2, admin_pb2, health_pb2,
+    reflection_pb2,
 )  # fmt: skip
 SERVICES = [service for file in FILES for service in file.DESCRIPTOR.services_by_name.values()]
 BY_PATH = {
@@ -47,6 +55,10 @@ LETTERS = {
     "TaskService/Resume": "member admin all",
     "SignalService/Send": "pod member admin all",
     "SignalService/Query": "pod member reader admin all",
+    "WorkflowService/Report": "pod member admin",
+    "WorkflowService/Get": "pod member reader admin all",
+    "WorkflowService/List": "pod member reader admin all",
+    "WorkflowService/Watch": "pod member reader admin all",
     "ScoreService/Watch": "pod member reader admin all",
     "ScoreService/Scores": "pod member reader admin all",
     "ScoreService/Timeline": "pod member reader admin all",

@@ -13,10 +13,12 @@ import pytest
 from remora.clock import SystemClock
 from remora.learning.evidence import Evidence, Source
 from remora_aggregator.signals.signal import Signal
+from remora_aggregator.store.execution_tables import Sender
 from remora_aggregator.tasks.amounts import NOTHING, Amount, Limit
 from remora_aggregator.tasks.leases import AccountKey, Ask, LeaseSettings, Request, answered
 from remora_aggregator.web.app import OPERATIONS
 from remora_proto.v1 import records_pb2 as pb
+from remora_proto.v1 import workflows_pb2
 
 TEXT = (Path(__file__).parents[3] / "docs" / "http.md").read_text("utf-8")
 SHELL = [block for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) if "curl" in block]
@@ -41,7 +43,20 @@ async def asked(api, call):
     )
     await _spend(api)
     await _reject(api, now_ns)
+    await _execute(api, now_ns)
     return api
+
+
+async def _execute(api, now_ns):
+    """Have a workflow run."""
+    running = workflows_pb2.ExecutionReport(
+        execution_id="e",
+        revision=1,
+        workflow="research",
+        began_unix_nano=now_ns,
+        status=workflows_pb2.EXECUTION_STATUS_RUNNING,
+    )
+    await api.http.front.executions.take([running], Sender("local", "p"))
 
 
 async def _reject(api, now_ns):
@@ -104,6 +119,7 @@ async def test_every_command_of_the_page_is_answered(asked, block):
         "benchmarks",
         "signals",
         "version",
+        "executions",
     )
     assert any(answer.get(name) for name in told)
 

@@ -32,6 +32,7 @@ async def test_a_cookie_opens_what_its_token_does(open_api, token_file, call):
             "may": [
                 "ask_health",
                 "learn_services",
+                "read_executions",
                 "read_records",
                 "read_scores",
                 "read_signals",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from remora.errors import ConfigError, Problem
+from remora_aggregator.store.execution_schema import tables as execution_tables
 from remora_aggregator.store.kalibr_schema import tables as kalibr_tables
 from remora_aggregator.store.learning_schema import learning_tables
 from remora_aggregator.store.postgres import audit_table, sidecar_table
@@ -189,6 +190,11 @@ def _kalibr(connection: Connection) -> None:
         connection.execute(statement, prepare=False)
 
 
+def _executions(connection: Connection) -> None:
+    for statement in execution_tables(_TEXT, "bytea"):
+        connection.execute(statement, prepare=False)
+
+
 STEPS: Final[dict[str, Callable[[Connection], None]]] = {
     "0001_records_and_totals": _records_and_totals,
     "0002_tasks": _tasks,
@@ -198,6 +204,7 @@ STEPS: Final[dict[str, Callable[[Connection], None]]] = {
     "0006_indexing": _indexing,
     "0007_learning": _learning,
     "0008_kalibr": _kalibr,
+    "0009_executions": _executions,
 }
 """All steps in their order, by their names."""
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from sqlite_utils import Database, Migrations
 
 from remora.errors import ConfigError, Problem
+from remora_aggregator.store.execution_schema import tables as execution_tables
 from remora_aggregator.store.kalibr_schema import tables as kalibr_tables
 from remora_aggregator.store.learning_schema import learning_tables
 from remora_aggregator.store.sqlite.carrying_over import carry_over
@@ -107,6 +108,13 @@ def _learning(database: Database) -> None:
 def _kalibr(database: Database) -> None:
     """Keep what Kalibr's clients send."""
     for statement in kalibr_tables("text"):
+        database.execute(statement)
+
+
+@steps(name="0008_executions")
+def _executions(database: Database) -> None:
+    """Keep executions of workflows."""
+    for statement in execution_tables("text", "blob"):
         database.execute(statement)
 
 

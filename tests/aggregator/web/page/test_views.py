@@ -5,7 +5,7 @@ import re
 
 import pytest
 from playwright.async_api import expect
-from tests.aggregator.web.page import fleet
+from tests.aggregator.web.page import fleet, told_workflows
 
 from remora_aggregator.tasks.amounts import Amount, Limit
 from remora_aggregator.tasks.leases import AccountKey
@@ -23,6 +23,8 @@ VIEWS = {
     "session": "#/sessions/run-007?namespace=local",
     "tasks": "#/tasks",
     "task": "#/tasks/local/nightly-03",
+    "workflows": "#/workflows",
+    "execution": "#/workflows/local/run-1",
     "budgets": "#/budgets",
     "scores": "#/scores",
     "goal": "#/scores/summarization",
@@ -36,6 +38,7 @@ async def filled(served, now_ns, count=150):
     await served.put(fleet.decided(now_ns), pod="q")
     await served.bound_task("nightly-03", 10**10, "Nightly digest")
     await served.lease(AccountKey("local", "per-task", "task", "nightly-03"), Limit(10**12, 500))
+    await told_workflows.tell(served, told_workflows.report(now_ns))
 
 
 async def judged(served, now_ns, goal="summarization"):

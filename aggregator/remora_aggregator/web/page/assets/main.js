@@ -7,6 +7,7 @@ import { problem } from "./states.js";
 import { benchmarks } from "./benchmarks.js";
 import { call } from "./call.js";
 import { calls } from "./calls.js";
+import { execution } from "./execution.js";
 import { goal } from "./goal.js";
 import { health } from "./health.js";
 import { scores } from "./scores.js";
@@ -17,12 +18,14 @@ import { signIn } from "./sign_in.js";
 import { task } from "./task.js";
 import { tasks } from "./tasks.js";
 import { usage } from "./usage.js";
+import { workflows } from "./workflows.js";
 
 const VIEWS = [
   { name: "calls", title: "Live calls", whole: calls, one: call },
   { name: "usage", title: "Usage", whole: usage },
   { name: "sessions", title: "Sessions", whole: sessions, one: session },
   { name: "tasks", title: "Tasks", whole: tasks, one: task },
+  { name: "workflows", title: "Workflows", whole: workflows, one: execution },
   { name: "budgets", title: "Budgets", whole: sharedBudgets },
   { name: "scores", title: "Scores", whole: scores, one: goal },
   { name: "benchmarks", title: "Benchmarks", whole: benchmarks },
