@@ -1,6 +1,6 @@
 """Remora's light library: what agents, programs and every part of Remora may import.
 
-The tracker's names are here as well; they are imported when they are first used.
+The names of the tracker and the client are here as well; they are imported when first used.
 """
 
 from importlib import import_module
@@ -8,6 +8,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from remora.api_client import (
+        ApiError,
+        AsyncClient,
+        AuthenticationError,
+        BudgetExceededError,
+        Client,
+        ProviderError,
+        RateLimitError,
+    )
     from remora.routers import (
         RandomRouter,
         Router,
@@ -30,10 +39,17 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _HOMES = {
     "UNROUTED": "remora.tracker.tracker",
+    "ApiError": "remora.api_client",
+    "AsyncClient": "remora.api_client",
+    "AuthenticationError": "remora.api_client",
+    "BudgetExceededError": "remora.api_client",
     "CallRecord": "remora.tracker.call_record",
+    "Client": "remora.api_client",
     "LLMTracker": "remora.tracker.tracker",
     "ModelSelector": "remora.selectors",
+    "ProviderError": "remora.api_client",
     "RandomRouter": "remora.routers",
+    "RateLimitError": "remora.api_client",
     "ResponseCache": "remora.tracker.response_cache",
     "RouteContext": "remora.routing",
     "Router": "remora.routers",
@@ -48,12 +64,21 @@ _HOMES = {
     "print_routing_summary": "remora.routers",
 }
 
+_MODULES = ("tasks", "workflows")
+
 __all__ = [
     "UNROUTED",
+    "ApiError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BudgetExceededError",
     "CallRecord",
+    "Client",
     "LLMTracker",
     "ModelSelector",
+    "ProviderError",
     "RandomRouter",
+    "RateLimitError",
     "ResponseCache",
     "RouteContext",
     "Router",
@@ -71,7 +96,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import one of the tracker's names."""
+    """Import one of the names above, or one of the modules that programs ask things of."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

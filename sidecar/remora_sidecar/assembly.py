@@ -48,6 +48,7 @@ from remora_sidecar.engine.server import EngineServer
 from remora_sidecar.engine.sessions import Sessions
 from remora_sidecar.engine.trackers import Trackers
 from remora_sidecar.engine.upstream import Upstream, upstream_context
+from remora_sidecar.execution_reports_opening import open_execution_reports
 from remora_sidecar.gateway import Gateway
 from remora_sidecar.http_serving import serve_http
 from remora_sidecar.interceptor.authority import CertificateAuthority
@@ -73,7 +74,8 @@ from remora_sidecar.spool.spool import Spool
 from remora_sidecar.steering_opening import open_steering
 from remora_sidecar.tasks_opening import open_tasks
 from remora_sidecar.telemetry_opening import open_telemetry
-from remora_sidecar.workflows_opening import open_workflows
+from remora_sidecar.workflow_runs.runs import WorkflowRuns
+from remora_sidecar.workflows_opening import Neighbours, open_workflows
 
 if TYPE_CHECKING:
     from remora.telemetry.export import TelemetryExport
@@ -94,6 +96,7 @@ class Sidecar:
         skipped: Addresses that the machine does not have.
         gateway: What its command line says, where it is a gateway.
         ports: Those of sessions that have one of their own.
+        workflows: Runs of workflows.
     """
 
     settings: SidecarSettings
@@ -117,6 +120,7 @@ class Sidecar:
     holds: Holds = field(default_factory=Holds)
     gateway: Gateway = field(default_factory=Gateway)
     ports: SessionPorts = field(init=False)
+    workflows: WorkflowRuns = field(init=False)
 
     async def apply(self, policy: PolicySnapshot) -> None:
         """Put a changed policy in force; what was added at run time stays, where it may."""
@@ -146,6 +150,8 @@ class Sidecar:
         problems = [*filter(None, (self.spool.problem, self.journal.problem))]
         for part in (self.live, self.certification, self.budgets, self.scores):
             problems.extend(part.problems)
+        if self.ready and self.workflows.problem:
+            problems.append(f"workflows do not outlive the process: {self.workflows.problem}")
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -412,18 +418,22 @@ async def _listen(stack: AsyncExitStack, sidecar: Sidecar) -> None:
     stack.push_async_callback(tasks.aclose)
     tasks.spawn(sidecar.ports.run(), name="timer")
     state = _control_state(sidecar, stack)
-    await state.workflows.take_up()
+    sidecar.workflows = state.workflows
+    await sidecar.workflows.take_up()
     app = control_app(state)
     sidecar.control = await serve_http(stack, app, settings.control_listen, "REMORA_CONTROL_LISTEN")
 
 
 def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
-    parts, settings = sidecar.parts, sidecar.settings
-    token_file = settings.admin_token_file
-    door = open_signals(stack, settings, parts, aggregator_of(settings), _flush_s(settings))
+    parts, settings, target = sidecar.parts, sidecar.settings, aggregator_of(sidecar.settings)
+    token_file, flush_s = settings.admin_token_file, _flush_s(settings)
+    door = open_signals(stack, settings, parts, target, flush_s)
     way = Way(sidecar.proxy, lambda: sidecar.authority.root_pem)
     openai = open_openai_api(stack, parts, way, sidecar.data.path)
-    tasks = open_tasks(stack, settings, parts, aggregator_of(settings))
+    tasks = open_tasks(stack, settings, parts, target, sidecar.reporter)
+    reports = open_execution_reports(stack, settings, sidecar.data, parts, target, flush_s)
+    take_report = None if reports is None else reports.take
+    beside = Neighbours(openai.offers, sidecar.spool, tasks, take_report)
     return ControlState(
         clock=parts.clock,
         sessions=parts.sessions,
@@ -447,7 +457,7 @@ def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
         signals=open_own_signals(stack, parts, door, way, sidecar.data.path),
         openai=openai,
         tasks=tasks,
-        workflows=open_workflows(stack, parts, openai.offers, way, sidecar.data.path),
+        workflows=open_workflows(stack, parts, way, sidecar.data.path, beside),
         max_order_bytes=settings.held_body_bytes,
     )
 

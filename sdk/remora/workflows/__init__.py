@@ -2,7 +2,8 @@
 
 `document` reads and checks; what comes out (`CompiledWorkflow`) is all that a runner needs.
 `choosing` finds models for steps, `estimate` reckons a run, `drawing` shows the graph, `library`
-has the package's own workflows. Names load on first use.
+has the package's own workflows. `executing` is no part of the language: it has the sidecar run
+them. Names load on first use.
 """
 
 from importlib import import_module
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from remora.workflows.compiled import CompiledStep, CompiledWorkflow
     from remora.workflows.document import given_workflow, read_workflow
     from remora.workflows.estimate import Estimate
+    from remora.workflows.executing import (
+        execute,
+        execute_async,
+        list,  # noqa: A004 - the published name
+        list_async,
+        stream,
+        stream_async,
+    )
     from remora.workflows.library import TEMPLATES, shipped_workflow
     from remora.workflows.scope import Scope, StepResult
     from remora.workflows.step import Step
@@ -36,9 +45,15 @@ _HOMES = {
     "Step": "step",
     "StepResult": "scope",
     "Workflow": "workflow",
+    "execute": "executing",
+    "execute_async": "executing",
     "given_workflow": "document",
+    "list": "executing",
+    "list_async": "executing",
     "read_workflow": "document",
     "shipped_workflow": "library",
+    "stream": "executing",
+    "stream_async": "executing",
 }
 
 __all__ = [
@@ -56,9 +71,15 @@ __all__ = [
     "Step",
     "StepResult",
     "Workflow",
+    "execute",
+    "execute_async",
     "given_workflow",
+    "list",
+    "list_async",
     "read_workflow",
     "shipped_workflow",
+    "stream",
+    "stream_async",
 ]
 
 

@@ -44,6 +44,15 @@ class Requirement(WorkflowModel):
             and entry.context_tokens >= (self.min_context_tokens or 0)
         )
 
+    def is_met_by_name(self, provider: str, model: str) -> bool:
+        """Tell whether a model meets all of it of which nothing is known but its name."""
+        return (
+            self.tiers is None
+            and self.min_context_tokens is None
+            and (self.models is None or any(glob.matches(model) for glob in self.models))
+            and (self.providers is None or provider in self.providers)
+        )
+
 
 class Overrides(WorkflowModel):
     """A namespace's own meanings of capabilities; those it does not name are the catalogue's."""

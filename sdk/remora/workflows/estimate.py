@@ -148,6 +148,15 @@ def _may_skip_others(step: CompiledStep) -> bool:
     return skips and not step.step.has_default
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Whom a step looks for: its own model, a drafter or a judge."""
+
+    tier: Tier
+    model: str | None = None
+    provider: str | None = None
+
+
 @dataclass(frozen=True)
 class _Reckoning:
     """Reckons one step."""
@@ -179,8 +188,7 @@ class _Reckoning:
             ]
         else:
             racers = racers_of(step, self.market, input_tokens=prompt)
-            calls = [self._call("answer", [racer], times, size) for racer in racers]
-            calls = calls or [self._call("answer", [], times, size)]
+            calls = [self._call("answer", chosen, times, size) for chosen in racers]
         return [*calls, *self._repairs(prompt, items), *self._verdicts(prompt, times)]
 
     def _found(self, prompt: int, asked: Step | Drafter | Judge) -> list[Candidate]:
@@ -192,7 +200,9 @@ class _Reckoning:
         if self.step.output.type != "json":
             return []
         size = (prompt + answer + REPAIR_TOKENS, answer)
-        return [self._call("repair", self._found(size[0], self.step), items, size)]
+        racers = racers_of(self.step, self.market, input_tokens=size[0])
+        menders = [self._call("repair", chosen, items, size) for chosen in racers]
+        return [max(menders, key=_dearness)]  # whose answer it is that is mended is not known
 
     def _verdicts(self, prompt: int, times: int) -> list[CallEstimate]:
         judge = self.step.strategy.best
@@ -215,11 +225,20 @@ class _Reckoning:
         """Reckon one call to the cheapest model, with the shortest prompt and answer."""
         if self.may_be_free:
             return Amount()
-        found = candidates_of(self.step, self.market, input_tokens=prompt.least)
-        prices = [candidate.price for candidate in found]
-        costs = [price.cost_usd(prompt.least, 1) for price in prices if price is not None]
-        cheapest = min(costs, default=None) if len(costs) == len(prices) else None
+        roles = answerers_of(self.step)
+        if self.step.strategy.kind == "speculative":  # a draft may be all that is paid
+            roles.append(role_of(self.step.strategy.drafter))
+        costs = [self._least_usd(prompt.least, role) for role in roles]
+        known = [cost for cost in costs if cost is not None]
+        cheapest = min(known) if len(known) == len(costs) else None
         return Amount(cheapest, prompt.least + 1, 0)
+
+    def _least_usd(self, prompt: int, role: Role) -> Decimal | None:
+        """Return what the cheapest of some models takes; None: a price is unknown."""
+        found = candidates_of(self.step, self.market, input_tokens=prompt, role=role)
+        costs = [None if c.price is None else c.price.cost_usd(prompt, 1) for c in found]
+        known = [cost for cost in costs if cost is not None]
+        return min(known, default=None) if len(known) == len(costs) else None
 
     def _latency_ms(self, items: int) -> int:
         step = self.step
@@ -233,13 +252,9 @@ class _Reckoning:
         return asked * rounds
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
-    """Whom a step looks for: its own model, a drafter or a judge."""
-
-    tier: Tier
-    model: str | None = None
-    provider: str | None = None
+def _dearness(call: CallEstimate) -> tuple[bool, Decimal]:
+    """Order by cost, unknown ones last."""
+    return call.cost_usd is None, call.cost_usd or Decimal(0)
 
 
 def role_of(asked: Step | Drafter | Judge) -> Role:
@@ -270,17 +285,23 @@ def candidates_of(
     return list(market.choose(wanted).candidates)
 
 
-def racers_of(step: Step, market: Market, *, input_tokens: int = 0) -> list[Candidate]:
+def answerers_of(step: Step) -> list[Role]:
+    """Return whom a step asks its own question: one role, or one for each that it names."""
+    named = step.strategy.candidates
+    return [Role(step.tier, one.model, one.provider) for one in named] or [role_of(step)]
+
+
+def racers_of(step: Step, market: Market, *, input_tokens: int = 0) -> list[list[Candidate]]:
     """Return the models that a single or parallel step asks at once, best first.
 
-    A parallel step that pins a model asks that one as often as it says.
+    A parallel step that pins a model asks that one as often as it says. Each place has one
+    model, or none where the market knows none for it.
     """
-    named = step.strategy.candidates
-    if not named:
-        ranked = candidates_of(step, market, input_tokens=input_tokens)
-        if step.model is not None:
-            return ranked[:1] * step.strategy.racers
-        return ranked[: step.strategy.racers]
-    roles = (Role(step.tier, candidate.model, candidate.provider) for candidate in named)
-    found = [candidates_of(step, market, input_tokens=input_tokens, role=r) for r in roles]
-    return [candidates[0] for candidates in found if candidates]
+    if step.strategy.candidates:
+        roles = answerers_of(step)
+        found = [candidates_of(step, market, input_tokens=input_tokens, role=r) for r in roles]
+        return [candidates[:1] for candidates in found]
+    ranked = candidates_of(step, market, input_tokens=input_tokens)
+    if step.model is not None:
+        return [ranked[:1]] * step.strategy.racers
+    return [[racer] for racer in ranked[: step.strategy.racers]] or [[]]

@@ -95,9 +95,15 @@ def _check(least: Amount, limits: Budget, findings: Findings, path: Path) -> Non
 
 
 def limit_problems(least: Amount, limits: Budget) -> Iterator[tuple[str, str]]:
-    """Say of each limit that no run can keep why not."""
+    """Say of each limit that no run can keep why not.
+
+    One that only warns is no reason not to run, and what a run costs that is moved to cheaper
+    models is not known from its tiers.
+    """
     cost, tokens = least.cost_usd, limits.max_tokens
-    if cost is not None and cost > limits.cost_limit_usd:
+    if limits.on_exceed == "warn":
+        return
+    if limits.on_exceed == "block" and cost is not None and cost > limits.cost_limit_usd:
         yield "max_cost_usd", f"less than the least that it costs, about {cost:.6f} USD"
     if tokens is not None and least.tokens > tokens:
         yield "max_tokens", f"less than the least that it takes, about {least.tokens} tokens"

@@ -9,6 +9,7 @@ from remora.workflows.shapes import Nowhere
 from remora.workflows.sizes import (
     ASSUMED_TOKENS,
     TOKENS_OF_ATTACHMENT,
+    TOKENS_OF_FORM,
     TOKENS_OF_MESSAGE,
     least_tokens,
     most_tokens,
@@ -54,6 +55,8 @@ class PromptSizes:
             total += self._of_template(message.content, step)
             attached = len(message.attachments)
             total += Size(attached, attached * TOKENS_OF_ATTACHMENT)
+        if step.step.output.type == "json":
+            total += Size(0, TOKENS_OF_FORM)
         schema = step.step.output.json_schema
         said = _NOTHING if schema is None else Size(0, _text(text_of(schema)).most)
         return total + said, self._items(step)

@@ -14,6 +14,9 @@ ASSUMED_TOKENS = 1_000
 TOKENS_OF_MESSAGE = 8
 """What a message has beyond its text, at most."""
 
+TOKENS_OF_FORM = 56
+"""What asking for an answer in JSON takes beyond its schema, at most."""
+
 TOKENS_OF_ATTACHMENT = 3_000
 """Of one image or a minute and a half of audio; larger ones are billed as more."""
 

@@ -11,7 +11,7 @@ from remora_sidecar.engine.parts import EngineParts
 from remora_sidecar.model.exchange import RequestHead
 from remora_sidecar.openai_api.asked import Asked
 from remora_sidecar.openai_api.client_key import ClientKey
-from remora_sidecar.openai_api.offers import Offers
+from remora_sidecar.openai_api.offers import Offers, always
 from remora_sidecar.openai_api.plan import (
     MAX_LEGS,
     MAX_SHOWN,
@@ -120,7 +120,7 @@ class Choosing:
         view = RequestView(RequestHead("POST", "", f"/v1{asked.surface.path}", "", ()), asked.body)
         goal = goal or self._parts.steering.goal_rules.goal_of(asked.surface.operation, view)
         tier = tier_of(asked, view, goal)
-        market = self._offers.market(Catalogue.builtin(), asked.surface, key)
+        market = self._offers.market(Catalogue.builtin(), always(asked.surface), key)
         found: list[Leg] = []
         dropped: list[Out] = []
         for of in tiers_from(tier):

@@ -73,8 +73,17 @@ def is_word(key: str) -> bool:
     return bool(key) and key.isascii() and key.isprintable() and " " not in key
 
 
-def read_client_key(authorization: str, sessions: Sessions) -> ClientKey | Refusal:
-    """Read the field that OpenAI's clients put their key in."""
+def read_client_key(
+    authorization: str, sessions: Sessions, session_field: str = ""
+) -> ClientKey | Refusal:
+    """Read the field that OpenAI's clients put their key in.
+
+    Args:
+        authorization: That field.
+        sessions: Those that are open.
+        session_field: A session that is named beside another key; one that is not open is
+            passed over, as it is in calls of agents.
+    """
     scheme, _, key = authorization.partition(" ")
     key = key.strip() if scheme.lower() == "bearer" else ""
     if key.startswith(SESSION_PREFIX):
@@ -83,4 +92,7 @@ def read_client_key(authorization: str, sessions: Sessions) -> ClientKey | Refus
             return Refusal(401, "authentication_error", "UNKNOWN_SESSION", _ENDED)
         return ClientKey(session)
     nobodys = not is_word(key) or key == DEFAULT_SESSION_ID or key.startswith(_NOBODYS)
-    return ClientKey(sessions.default, None if nobodys else SecretText(key))
+    named = sessions.get(session_field)
+    is_open = named is not None and not named.ended and not named.is_own
+    session = named if named is not None and is_open else sessions.default
+    return ClientKey(session, None if nobodys else SecretText(key))

@@ -6,7 +6,7 @@ from typing import Any
 
 from remora.workflows.catalogue import Catalogue
 from remora_sidecar.openai_api.client_key import ClientKey
-from remora_sidecar.openai_api.offers import Offers
+from remora_sidecar.openai_api.offers import Offers, always
 from remora_sidecar.openai_api.surface import AUTO, AUTO_MODELS, CHAT, EMBEDDINGS
 
 
@@ -37,7 +37,7 @@ def model_view(name: str, owner: str) -> dict[str, Any]:
 
 def _askable(offers: Offers, key: ClientKey) -> Iterator[tuple[str, str]]:
     catalogue, today = Catalogue.builtin(), offers.today
-    markets = {of.looks_for: offers.market(catalogue, of, key) for of in (CHAT, EMBEDDINGS)}
+    markets = {of.looks_for: offers.market(catalogue, always(of), key) for of in (CHAT, EMBEDDINGS)}
     for entry in catalogue.models:
         is_retired = entry.retires and entry.retires <= today
         if not is_retired and not markets[entry.operation].permits(entry):

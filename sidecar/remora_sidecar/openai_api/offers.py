@@ -25,6 +25,14 @@ _KEYS_SENT: Final = frozenset({AuthScheme.BEARER, AuthScheme.X_API_KEY, AuthSche
 
 _NO_KEY: Final = "no key"
 
+type SurfaceOf = Callable[[Provider], Surface | None]
+"""Says by which call a provider would be asked; None: by none."""
+
+
+def always(surface: Surface) -> SurfaceOf:
+    """Ask every provider by the same call."""
+    return lambda _: surface
+
 
 class Offers:
     """Says which models a client may be given, as things are."""
@@ -39,16 +47,27 @@ class Offers:
         Catalogue.builtin()
         self._parts.prices.load()
 
-    def market(self, catalogue: Catalogue, surface: Surface, key: ClientKey) -> Market:
-        """Give what a client may be given of a catalogue's models."""
+    @property
+    def overrides(self) -> Overrides:
+        """The namespace's own meanings of capabilities."""
+        return self._overrides()
+
+    def market(self, catalogue: Catalogue, surface_of: SurfaceOf, key: ClientKey) -> Market:
+        """Give what a client may be given of a catalogue's models.
+
+        Args:
+            catalogue: What there is.
+            surface_of: Says by which call a provider would be asked.
+            key: What the client sent.
+        """
 
         def permits(entry: CatalogueModel) -> str:
             provider = self.provider(entry.provider)
             if provider is None:
                 return "not intercepted"
-            return self.why_not(surface, provider, entry.model, key, was_named=False)
+            return self.why_not(surface_of(provider), provider, entry.model, key, was_named=False)
 
-        return Market(catalogue, self.price_of, self._overrides(), permits, self.today)
+        return Market(catalogue, self.price_of, self.overrides, permits, self.today)
 
     @property
     def today(self) -> str:
@@ -76,12 +95,18 @@ class Offers:
                     yield provider, name
 
     def why_not(
-        self, surface: Surface, provider: Provider, model: str, key: ClientKey, *, was_named: bool
+        self,
+        surface: Surface | None,
+        provider: Provider,
+        model: str,
+        key: ClientKey,
+        *,
+        was_named: bool,
     ) -> str:
         """Say why a model may not be asked for now; empty if it may.
 
         Args:
-            surface: Which call.
+            surface: Which call; None: there is none by which the provider could be asked.
             provider: Whose model it is.
             model: Its name.
             key: What the client sent.
@@ -94,7 +119,9 @@ class Offers:
             or ("" if was_named or self._is_well(provider, model) else "circuit_open")
         )
 
-    def _cant_take(self, surface: Surface, provider: Provider) -> str:
+    def _cant_take(self, surface: Surface | None, provider: Provider) -> str:
+        if surface is None:
+            return "speaks no dialect that can be asked in"
         if surface.dialect not in provider.base_paths:
             return f"does not speak {surface.dialect}"
         if all(host.form is not HostForm.EXACT for host in provider.hosts):

@@ -4,6 +4,7 @@ So policy, keys, budgets, the cache, records and receipts hold for it as well.
 """
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -24,7 +25,9 @@ from remora_sidecar.workflow_runs.caller import Caller
 from remora_sidecar.workflow_runs.failing import FailureKind, failure_of
 from remora_sidecar.workflow_runs.heard import Heard, Said
 from remora_sidecar.workflow_runs.receipts import Receipts, Slip, span_of
-from remora_sidecar.workflow_runs.wording.request import Worded, worded
+from remora_sidecar.workflow_runs.wording.abilities import abilities
+from remora_sidecar.workflow_runs.wording.attachments import WordingError
+from remora_sidecar.workflow_runs.wording.request import Worded, surface_of, worded
 from remora_sidecar.workflows.amounts import Bill
 from remora_sidecar.workflows.inputs import Answered, Failed, Held
 from remora_sidecar.workflows.question import Question
@@ -35,6 +38,10 @@ _BILL_S: Final = 5.0
 
 _ABOUT_THE_REQUEST: Final = frozenset({"bad_request", "too_large"})
 """Failures that say nothing of how a model is."""
+
+_UNREACHABLE: Final = FailureKind(
+    "provider_error", "the sidecar's own proxy takes no connection", may_retry=True, may_move=False
+)
 
 type Outcome = Answered | Failed | Held
 
@@ -67,9 +74,14 @@ class Asking:
         leg = self._leg(question, caller)
         if isinstance(leg, FailureKind):
             return _failed(key, leg, None)
-        words = worded(question, leg.provider)
+        try:
+            words = self._worded(question, leg)
+        except WordingError as error:
+            return _failed(key, _no_model(str(error)), None)
         try:
             outcome = await self._sent(words, leg, key, question, caller)
+        except aiohttp.ClientConnectorError:
+            return _failed(key, _UNREACHABLE, None)
         except (aiohttp.ClientError, OSError) as error:
             what = f"{leg.provider.name} could not be asked: {type(error).__name__}"
             outcome = FailureKind("provider_error", what, may_retry=True, may_move=True)
@@ -93,10 +105,17 @@ class Asking:
         if provider is None:
             return _no_model(f"policy intercepts no provider named {target.provider!r}")
         was_named = question.wish.role.model is not None
-        why = self._offers.why_not(CHAT, provider, target.model, caller.key, was_named=was_named)
+        surface = surface_of(provider)
+        why = self._offers.why_not(surface, provider, target.model, caller.key, was_named=was_named)
         if why:
             return _no_model(f"{target.name} can't be asked: {why}")
         return Leg(provider, target.model)
+
+    def _worded(self, question: Question, leg: Leg) -> Worded:
+        """Word it for the model as its provider knows it; raises WordingError."""
+        target = replace(question.target, provider=leg.provider.name, model=leg.model)
+        can = abilities(leg.provider.name, leg.model, self._offers.overrides)
+        return worded(replace(question, target=target), leg.provider, can)
 
     # the call
 
@@ -108,7 +127,7 @@ class Asking:
             leg.provider,
             words.surface,
             caller.key.text if self._may_carry(leg, question, caller) else None,
-            caller.stated(key, question),
+            caller.stated(key, question) | _freshness(question),
         )
         session = caller.key.session
         session_id = session.session_id if session.is_named else ""
@@ -131,6 +150,14 @@ class Asking:
             return
         if slip.record is not None:
             self._health.tell(leg, carried_of(slip.record), failed=failed)
+
+
+def _freshness(question: Question) -> dict[str, str]:
+    """Have no kept answer where another one is wanted than was given before."""
+    step = question.wish.step
+    is_asked_again = question.attempt > 1
+    asks_one_model_often = step.strategy.kind == "parallel" and step.model is not None
+    return {"Cache-Control": "no-cache"} if is_asked_again or asks_one_model_often else {}
 
 
 def _is_fault(kind: FailureKind) -> bool:

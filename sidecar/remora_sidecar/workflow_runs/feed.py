@@ -1,8 +1,11 @@
 """What a run tells while it goes on, for whoever follows it, from its beginning or from later."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final, NamedTuple
+
+OVER: Final = 0
+"""The life of a run that was over before the process began: little of it is told again."""
 
 
 class Told(NamedTuple):
@@ -56,6 +59,11 @@ class Feed:
         """Name an event, for who wants to go on after it."""
         return f"{self.life}-{told.number}"
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing follows: the run is over, or the sidecar stops."""
+        return self._is_closed
+
     def number_of(self, event_id: str) -> int:
         """Return the number of the event that an id names; 0 if it is none of this life."""
         life, _, number = event_id.partition("-")
@@ -64,7 +72,7 @@ class Feed:
 
     async def follow(
         self, after: int = 0, beat_s: float | None = None
-    ) -> AsyncIterator[Told | None]:
+    ) -> AsyncGenerator[Told | None]:
         """Give the events after a number, and those that come, until nothing follows.
 
         Args:

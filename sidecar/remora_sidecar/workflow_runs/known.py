@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from remora_sidecar.workflow_runs.feed import Feed
+from remora_sidecar.workflow_runs.feed import OVER, Feed
 from remora_sidecar.workflow_runs.order import Ordered
 from remora_sidecar.workflow_runs.running import Running
 from remora_sidecar.workflow_runs.view import final_event, running_value, started_event
@@ -14,6 +14,8 @@ class Known:
 
     Attributes:
         ordered: What was ordered.
+        workflow: What is run; None once it is over.
+        agent_id: Of its client's session.
         running: While it goes on.
         feed: What it tells.
         ended_unix_ns: 0 while it goes on.
@@ -24,7 +26,9 @@ class Known:
         """Begin with an order, or with a run that goes on."""
         self.ordered = ordered
         self.running = running
-        self.feed = Feed() if running is None else running.feed
+        self.workflow = None if running is None else running.workflow
+        self.agent_id = "" if running is None else running.agent_id
+        self.feed = Feed(OVER) if running is None else running.feed
         self.ended_unix_ns = 0
         self.kept = asyncio.Event()
         self._result: dict[str, Any] | None = None
@@ -59,7 +63,7 @@ class Known:
 
     def end(self, result: dict[str, Any], ended_unix_ns: int) -> None:
         """Take what it came to, and tell it."""
-        self.running = None
+        self.running = self.workflow = None
         self.kept.set()
         self.ordered = self.ordered.without_texts()
         self.ended_unix_ns = ended_unix_ns

@@ -16,8 +16,8 @@ from remora.workflows.library import TEMPLATES, shipped_text, shipped_workflow
 from remora.workflows.market_checks import limit_problems
 from remora_sidecar.openai_api.client_key import ClientKey
 from remora_sidecar.openai_api.offers import Offers
-from remora_sidecar.openai_api.surface import CHAT
 from remora_sidecar.workflow_runs.order import RunOrder, WorkflowSource
+from remora_sidecar.workflow_runs.wording.request import surface_of
 from remora_sidecar.workflows.amounts import usd_text
 
 type Document = dict[str, Any] | WorkflowSource
@@ -59,7 +59,7 @@ class Preparing:
 
     def market(self, key: ClientKey) -> Market:
         """Return what a client may be given now."""
-        return self._offers.market(Catalogue.builtin(), CHAT, key)
+        return self._offers.market(Catalogue.builtin(), surface_of, key)
 
     async def prepare(self, order: RunOrder, key: ClientKey) -> Prepared:
         """Read an order.

@@ -71,6 +71,10 @@ class RunFile:
         """Delete runs that are over."""
         await self._do(lambda table: table.forget(execution_ids))
 
+    async def tidy(self) -> None:
+        """Leave nothing of what was deleted in the file."""
+        await self._do(RunTable.tidy)
+
     async def aclose(self) -> None:
         """Write what is due, and let go of the file."""
         if self._closed:

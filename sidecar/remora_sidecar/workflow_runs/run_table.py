@@ -179,3 +179,7 @@ class RunTable:
                 "DELETE FROM run WHERE execution_id = ? AND ended_unix_ns IS NOT NULL",
                 [(execution_id,) for execution_id in execution_ids],
             )
+
+    def tidy(self) -> None:
+        """Fold the write-ahead log, where deleted texts still stand, into the file."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -9,6 +9,7 @@ from typing import Final
 
 from remora.clock import Clock
 from remora.task_owner import TaskOwner
+from remora.workflows.compiled import CompiledWorkflow
 from remora_sidecar.engine.task_gate import TaskHold
 from remora_sidecar.workflow_runs.asking import Asking, Outcome
 from remora_sidecar.workflow_runs.caller import Caller
@@ -36,7 +37,11 @@ from remora_sidecar.workflows.inputs import (
 from remora_sidecar.workflows.run import Run
 from remora_sidecar.workflows.saved import CallSettled, Entry, entry_value
 
-_BILL_OF_ABANDONED_S: Final = 5.0
+_BILL_S: Final = 5.0
+_BILL_WHILE_STOPPING_S: Final = 0.2
+"""For the bill of a call that was cut."""
+
+_BROKE: Final = "the sidecar could not ask: its log says why"
 
 _OVER: Final = (Answered, Failed, Closed, Held)
 
@@ -103,13 +108,16 @@ class Running:
         self._began_ms = began_ms
         self._saved = saved
         self._mail: deque[Input] = deque()
+        self._due: deque[Command] = deque()
         self._has_mail = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._tasks = TaskOwner(f"workflow {caller.execution_id}")
         self._asks: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._queued: set[str] = set()
+        self._not_begun: dict[str, Wait] = {}
         self._abandoned: set[str] = set()
+        self._told: set[str] = set()
         self._cut: list[CallSettled] = []
         self._is_held_by_task = False
         self._execution: Execution | None = None
@@ -118,6 +126,16 @@ class Running:
     def task_id(self) -> str:
         """Of its task."""
         return self._caller.task_id
+
+    @property
+    def agent_id(self) -> str:
+        """Of its client's session."""
+        return self._caller.key.session.agent_id
+
+    @property
+    def workflow(self) -> CompiledWorkflow:
+        """What is run."""
+        return self._run.workflow
 
     @property
     def is_paused(self) -> bool:
@@ -179,16 +197,16 @@ class Running:
     # what it wants
 
     async def _carry_out(self, commands: Sequence[Command]) -> None:
-        saved = [entry for c in commands if isinstance(c, Save) for entry in c.entries]
-        await self._save(saved)
-        for command in commands:
-            match command:
+        self._due.extend(commands)
+        await self._save([entry for c in commands if isinstance(c, Save) for entry in c.entries])
+        while self._due:
+            match command := self._due.popleft():
                 case Ask():
                     self._queue(command)
                 case Abandon(key):
                     self._abandon(key)
-                case Wait(key, delay_ms):
-                    self._wait(key, delay_ms)
+                case Wait():
+                    self._wait(command)
                 case Tell(event):
                     self._tell(event)
                 case Finish(execution):
@@ -210,13 +228,16 @@ class Running:
             self.feed.tell(event.value())
             self.changed()
 
-    def _wait(self, key: str, delay_ms: int) -> None:
+    def _wait(self, wait: Wait) -> None:
         def fire() -> None:
-            del self._timers[key]
-            self.post(Fired(key))
+            del self._timers[wait.key]
+            self.post(Fired(wait.key))
 
+        if wait.since in self._queued:
+            self._not_begun[wait.since] = wait
+            return
         loop = asyncio.get_running_loop()
-        self._timers[key] = loop.call_later(delay_ms / 1000, fire)
+        self._timers[wait.key] = loop.call_later(wait.delay_ms / 1000, fire)
 
     # calls
 
@@ -229,29 +250,43 @@ class Running:
             self._around.turns.shut()
             return
         self._queued.discard(ask.key)
-        self._asks[ask.key] = self._tasks.spawn(self._ask(ask), name=ask.key)
+        task = self._asks[ask.key] = self._tasks.spawn(self._ask(ask), name=ask.key)
+        task.add_done_callback(lambda task: self._asked(ask.key, task))
+        if (wait := self._not_begun.pop(ask.key, None)) is not None:
+            self._wait(wait)
 
     async def _ask(self, ask: Ask) -> None:
         key = ask.key
-        try:
-            with self._around.asking.awaited(key, self._caller) as slip:
-                try:
-                    self._take(await self._around.asking.ask(key, ask.question, self._caller, slip))
-                except asyncio.CancelledError:
-                    self._take_cut(key, await _last_bill(slip))
-        finally:
-            del self._asks[key]
-            self._abandoned.discard(key)
-            self._around.turns.done()
+        with self._around.asking.awaited(key, self._caller) as slip:
+            try:
+                self._take(await self._around.asking.ask(key, ask.question, self._caller, slip))
+            except asyncio.CancelledError:
+                is_stopping = self._around.is_stopping()  # then no bill comes that is not in
+                limit_s = _BILL_WHILE_STOPPING_S if is_stopping else _BILL_S
+                self._take_cut(key, await _last_bill(slip, limit_s))
+
+    def _asked(self, key: str, task: asyncio.Task[None]) -> None:
+        """Give its turn back; a call that said nothing was cut before it began, or broke."""
+        del self._asks[key]
+        self._around.turns.done()
+        if key not in self._told:
+            if task.cancelled():
+                self._take_cut(key, None)
+            else:
+                self.post(Failed(key, "internal", _BROKE, may_retry=False))
+        self._told.discard(key)
+        self._abandoned.discard(key)
 
     def _take(self, outcome: Outcome) -> None:
         """Take what came of a call; where the sidecar stops, what broke is to be asked again."""
         if isinstance(outcome, Failed) and self._around.is_stopping():
             self._take_cut(outcome.key, outcome.bill)
         else:
+            self._told.add(outcome.key)
             self.post(outcome)
 
     def _take_cut(self, key: str, bill: Bill | None) -> None:
+        self._told.add(key)
         if key in self._abandoned:
             self.post(Closed(key, bill))
         else:
@@ -263,6 +298,7 @@ class Running:
             timer.cancel()
         elif self._around.turns.forget(self._caller.execution_id, key):
             self._queued.discard(key)
+            self._not_begun.pop(key, None)
             self.post(Closed(key))
         elif (asked := self._asks.get(key)) is not None:
             self._abandoned.add(key)
@@ -276,24 +312,25 @@ class Running:
             asked.cancel()
         while self._asks:
             await asyncio.wait(tuple(self._asks.values()))
+            await asyncio.sleep(0)  # what is called when a task is done comes a turn later
         await self._tasks.aclose()
         if self._execution is None:
             await self._save_rest()
 
     async def _save_rest(self) -> None:
-        commands = self._handled()
-        unasked = [*self._queued, *(c.key for c in commands if isinstance(c, Ask))]
         for key in self._queued:
             self._around.turns.forget(self._caller.execution_id, key)
+        commands = self._handled()
+        unasked = [*self._queued, *(c.key for c in (*self._due, *commands) if isinstance(c, Ask))]
         entries = [entry for c in commands if isinstance(c, Save) for entry in c.entries]
         never = [CallSettled(key, None, ABANDONED) for key in unasked]
         await self._save([*entries, *self._cut, *never])
 
 
-async def _last_bill(slip: Slip) -> Bill | None:
+async def _last_bill(slip: Slip, limit_s: float) -> Bill | None:
     """Wait for the bill of a call that was cut; not when that is cut as well."""
     try:
-        return await slip.within(_BILL_OF_ABANDONED_S)
+        return await slip.within(limit_s)
     except asyncio.CancelledError:
         return slip.bill
 

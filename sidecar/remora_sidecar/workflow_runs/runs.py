@@ -4,10 +4,11 @@ import asyncio
 import json
 import logging
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from remora.errors import ConfigError, RemoraError
 from remora.task_owner import TaskOwner
@@ -18,9 +19,11 @@ from remora_sidecar.model.refusal import Refusal
 from remora_sidecar.openai_api.client_key import ClientKey
 from remora_sidecar.workflow_runs.caller import Caller
 from remora_sidecar.workflow_runs.known import Known
+from remora_sidecar.workflow_runs.lost_calls import Left, Waiting, lost_records
 from remora_sidecar.workflow_runs.order import EXECUTION_PREFIX, Ordered, RunOrder, ordered_of
 from remora_sidecar.workflow_runs.preparing import Prepared, Preparing, estimate_value
-from remora_sidecar.workflow_runs.run_table import EndedRun, Ending, NewRun, OpenRun
+from remora_sidecar.workflow_runs.reports import Reports
+from remora_sidecar.workflow_runs.run_table import EndedRun, Ending, NewEntries, NewRun
 from remora_sidecar.workflow_runs.running import Running, Surroundings
 from remora_sidecar.workflow_runs.task_envelopes import TaskEnvelopes
 from remora_sidecar.workflow_runs.view import broken_value, ended_value
@@ -29,7 +32,7 @@ from remora_sidecar.workflows.market_targets import MarketTargets
 from remora_sidecar.workflows.plan import Plan
 from remora_sidecar.workflows.question import ModelWish, Target
 from remora_sidecar.workflows.run import Run, restored
-from remora_sidecar.workflows.saved import Entry, entry_of
+from remora_sidecar.workflows.saved import CallSettled, Entry, entry_value
 from remora_sidecar.workflows.state import state_of
 
 logger = logging.getLogger(__name__)
@@ -38,8 +41,13 @@ MAX_RUNNING: Final = 2_000
 """Runs that go on at once."""
 
 MAX_ENDED: Final = 1_000
+FORGETS_EVERY_S: Final = 60.0
 KEPT_NS: Final = 3_600 * 1_000_000_000
 """How long what a run came to can be asked for here, and its idempotency key is known."""
+
+
+type _Key = tuple[str, str]
+"""Session and idempotency key."""
 
 
 class Conflict(RemoraError):
@@ -67,25 +75,35 @@ class Knowledge:
         preparing: Reads orders.
         gate: Says which tasks are held.
         sessions: Those that are open.
+        waiting: Records that were not delivered.
+        reports: Tells others of runs.
     """
 
     preparing: Preparing
     gate: TaskGate
     sessions: Sessions
+    waiting: Waiting
+    reports: Reports
 
 
 class WorkflowRuns:
-    """All runs; used on one event loop."""
+    """All runs; used on one event loop.
+
+    Attributes:
+        envelopes: Budgets that runs of one task share.
+        ended: How many are over since the process began, by how they ended.
+    """
 
     def __init__(self, knows: Knowledge, around: Surroundings) -> None:
         """Begin with none; `take_up` those of an earlier process."""
         self.envelopes = TaskEnvelopes(lambda trace_id: EXECUTION_PREFIX + trace_id in self._known)
+        self.ended: Counter[str] = Counter()
         self._knows = knows
         self._around = around
         self._known: OrderedDict[str, Known] = OrderedDict()
-        self._by_key: dict[tuple[str, str], Known] = {}
+        self._by_key: dict[_Key, Known] = {}
         self._tasks = TaskOwner("workflows")
-        self._ordering = asyncio.Lock()
+        self._ordering: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
         self.envelopes.freed = self._freed
         knows.gate.listeners.append(self._hear)
 
@@ -118,8 +136,9 @@ class WorkflowRuns:
         """
         if order.idempotency_key is None:
             return await self._begin(order, key)
-        async with self._ordering:
-            known = self._by_key.get((key.session.session_id, order.idempotency_key))
+        name = (key.session.session_id, order.idempotency_key)
+        async with self._ordering.setdefault(name, asyncio.Lock()):
+            known = self._by_key.get(name)
             if known is None:
                 return await self._begin(order, key)
         if known.ordered.digest != order.digest:
@@ -182,6 +201,8 @@ class WorkflowRuns:
         running = known.running
         assert running is not None  # noqa: S101 - only what goes on is started
         running.settled = lambda: self._freed(running.task_id, but=running)
+        running.changed = lambda: self._knows.reports.changed(known)
+        self._knows.reports.began(known)
         if hold is not None:
             running.hear(hold)
         self._tasks.spawn(self._go(known, running), name=known.ordered.execution_id)
@@ -208,10 +229,12 @@ class WorkflowRuns:
 
     async def _end(self, known: Known, result: dict[str, Any]) -> None:
         ended_unix_ns = self._around.clock.now_unix_ns()
+        self._knows.reports.ended(known, result, ended_unix_ns)
         left = known.ordered.without_texts()
         await self._around.file.keep(
             [Ending(left.execution_id, _json(left.value()), ended_unix_ns, _json(result))]
         )
+        self.ended[result["status"]] += 1
         known.end(result, ended_unix_ns)
         await self._forget_old()
 
@@ -225,6 +248,13 @@ class WorkflowRuns:
             self._forget(known)
         if gone:
             await self._around.file.forget([known.ordered.execution_id for known in gone])
+
+    async def _forget_in_time(self) -> None:
+        """Forget what is old though no run ends, and leave no byte of it in the file."""
+        while True:
+            await asyncio.sleep(FORGETS_EVERY_S)
+            await self._forget_old()
+            await self._around.file.tidy()
 
     def _forget(self, known: Known) -> None:
         ordered = known.ordered
@@ -252,23 +282,43 @@ class WorkflowRuns:
     async def take_up(self) -> None:
         """Go on with the runs that an earlier process left, and know again what came of others."""
         over = await self._around.file.ended_runs()
-        going = [(ordered_of(run.ordered), run) for run in await self._around.file.open_runs()]
+        left = [Left.of(run) for run in await self._around.file.open_runs()]
         for run in over:
             self._know_again(run)
-        for ordered, _ in going:
-            self._set_task_budget(ordered)
+        for one in left:
+            self._set_task_budget(one.ordered)
         for run in over:
             self.envelopes.charge(run.result["task_id"], run.result)
-        for ordered, kept in going:
-            await self._take_up(ordered, kept)
+        left = await self._with_bills(left)
+        for one in left:
+            self._charge(one.ordered, one.entries)
+        for one in left:
+            await self._take_up(one)
         await self._forget_old()
+        self._tasks.spawn(self._forget_in_time(), name="forgetting")
+
+    async def _with_bills(self, left: Sequence[Left]) -> list[Left]:
+        """Add the bills of calls whose records outlived the process that made them."""
+        records = await lost_records(self._knows.waiting, left)
+        return [await self._with_found(one, one.bills(records)) for one in left]
+
+    async def _with_found(self, left: Left, bills: Sequence[CallSettled]) -> Left:
+        if not bills:
+            return left
+        values = [_json(entry_value(bill)) for bill in bills]
+        first = len(left.entries)
+        await self._around.file.keep(
+            [NewEntries(left.ordered.execution_id, first, values, left.taken_ms)]
+        )
+        return replace(left, entries=[*left.entries, *bills])
 
     def _know_again(self, run: EndedRun) -> None:
         known = self._know(ordered_of(run.ordered), None)
         self._set_task_budget(known.ordered)
         known.end(run.result, run.ended_unix_ns)
 
-    async def _take_up(self, ordered: Ordered, kept: OpenRun) -> None:
+    async def _take_up(self, left: Left) -> None:
+        ordered, entries = left.ordered, left.entries
         session = self._knows.sessions.get(ordered.session_id) or self._knows.sessions.default
         key = ClientKey(session)
         try:
@@ -278,9 +328,7 @@ class WorkflowRuns:
             what = "it was ordered of another version of Remora, which reads workflows otherwise"
             await self._end(self._know(ordered, None), broken_value(ordered, "unreadable", what))
             return
-        entries = [entry_of(value) for value in kept.entries]
-        began_ms = self._around.now_ms - kept.taken_ms
-        self._charge(ordered, entries)
+        began_ms = self._around.now_ms - left.taken_ms
         run = restored(self._plan(ordered, workflow, key), entries, began_ms)
         running = Running(run, _caller(ordered, key), self._around, began_ms, saved=len(entries))
         known = self._know(ordered, running)
@@ -303,6 +351,7 @@ class WorkflowRuns:
     async def aclose(self) -> None:
         """Stop all runs where they are; `take_up` goes on with them."""
         self._knows.gate.listeners.remove(self._hear)
+        self._knows.reports.close()
         await self._tasks.aclose()
         await self._around.file.aclose()
 

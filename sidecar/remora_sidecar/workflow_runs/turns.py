@@ -22,6 +22,11 @@ class Turns:
         self._waiting: OrderedDict[str, OrderedDict[str, Start]] = OrderedDict()
         self._is_shut = False
 
+    @property
+    def room(self) -> int:
+        """How many calls may be started now."""
+        return self._room
+
     def want(self, run: str, call: str, start: Start) -> None:
         """Have a call started once it is its turn, maybe now; `done` has to follow."""
         self._waiting.setdefault(run, OrderedDict())[call] = start

@@ -35,10 +35,15 @@ class Abandon:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Say `Fired` after so many milliseconds."""
+    """Say `Fired` after so many milliseconds.
+
+    They are counted from when the `Ask` of the key `since` is asked, which may have to wait for its
+    turn; without one from now.
+    """
 
     key: str
     delay_ms: int
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class Desk:
         self._do(Ask(key, question))
         if timer is not None and question.timeout_ms is not None:
             self._timers[timer] = key
-            self._do(Wait(timer, question.timeout_ms))
+            self._do(Wait(timer, question.timeout_ms, since=key))
 
     def _abandon(self, key: str) -> None:
         flight = self._flights[key]

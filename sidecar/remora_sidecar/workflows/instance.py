@@ -13,8 +13,8 @@ from remora.workflows.templates import RenderError
 from remora_sidecar.workflows.amounts import Bill
 from remora_sidecar.workflows.prompts import VERDICT_FORM, conversation, form_of
 from remora_sidecar.workflows.question import AnswerForm, Purpose, SentMessage
-from remora_sidecar.workflows.race import Call, Leave, Lost, Move, Race, Slot, Won
-from remora_sidecar.workflows.reading import Expression, Reader, Reading, cel_expression
+from remora_sidecar.workflows.race import Call, Faulty, Leave, Lost, Move, Race, Slot, Won
+from remora_sidecar.workflows.reading import Expression, Reader, cel_expression
 from remora_sidecar.workflows.saved import Failure
 from remora_sidecar.workflows.strategies import Races
 
@@ -241,7 +241,7 @@ class Instance:
         delay = retry.pause_ms(self._attempt)
         return [Rest(self._rest_key, self._step.step.id, self._item, delay)]
 
-    def _mend(self, faulty: Reading) -> list[Act]:
+    def _mend(self, faulty: Faulty) -> list[Act]:
         self._has_mended = True
         self._race = self._races.mend(faulty)
         return self._follow(self._race.begin())

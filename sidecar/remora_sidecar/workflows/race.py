@@ -67,18 +67,31 @@ class Won:
 
 
 @dataclass(frozen=True, slots=True)
+class Faulty:
+    """An answer whose faults its model may mend.
+
+    Attributes:
+        slot: The place that gave it.
+        reading: The answer.
+    """
+
+    slot: Slot
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """No answer stands.
 
     Attributes:
         failure: Why.
         may_retry: Whether another try may help.
-        mendable: An answer whose faults its model may mend; None: there is none.
+        mendable: What may be mended; None: nothing.
     """
 
     failure: Failure
     may_retry: bool
-    mendable: Reading | None = None
+    mendable: Faulty | None = None
 
 
 type Move = Call | Leave | Won | Lost
@@ -97,7 +110,7 @@ class Race(ABC):
         self.pending: dict[str, Slot] = {}
         self._failure = Failure("no_model", "nobody was asked")
         self._may_retry = False
-        self._mendable: Reading | None = None
+        self._mendable: Faulty | None = None
         self._refusal: Failure | None = None
 
     @abstractmethod
@@ -122,7 +135,7 @@ class Race(ABC):
         self._failure = Failure(code, "; ".join(reading.fault.problems))
         self._may_retry = True
         if reading.fault.may_mend:
-            self._mendable = reading
+            self._mendable = Faulty(slot, reading)
         return self._spoiled(slot)
 
     def failed(self, name: str, failure: Failure, *, may_retry: bool) -> list[Move]:

@@ -6,6 +6,7 @@ sum of the entries that it had saved, so that a run goes on after a restart as `
 
 from collections.abc import Iterable
 
+from remora.workflows.compiled import CompiledWorkflow
 from remora.workflows.scope import Scope
 from remora_sidecar.workflows import inputs
 from remora_sidecar.workflows.admission import Admission
@@ -80,6 +81,11 @@ class Run:
     def is_finished(self) -> bool:
         """Whether `Finish` was said."""
         return self._is_finished
+
+    @property
+    def workflow(self) -> CompiledWorkflow:
+        """What is run."""
+        return self._plan.workflow
 
     @property
     def life(self) -> int:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remora.workflows.compiled import CompiledStep
-from remora.workflows.estimate import Role, role_of
+from remora.workflows.estimate import answerers_of, role_of
 from remora.workflows.strategy import Judge
 from remora_sidecar.workflows.likeness import agreement_of
 from remora_sidecar.workflows.panel import Best, Quorum
 from remora_sidecar.workflows.prompts import judging, mending
 from remora_sidecar.workflows.question import SentMessage
-from remora_sidecar.workflows.race import First, Race, Slot
-from remora_sidecar.workflows.reading import Reader, Reading
+from remora_sidecar.workflows.race import Faulty, First, Race, Slot
+from remora_sidecar.workflows.reading import Reader
 from remora_sidecar.workflows.speculation import Speculation
 
 
@@ -50,9 +50,8 @@ class Races:
 
     def _racers(self) -> list[Slot]:
         step = self.step.step
-        named = step.strategy.candidates
-        if named:
-            roles = [Role(step.tier, model.model, model.provider) for model in named]
+        if step.strategy.candidates:
+            roles = answerers_of(step)
             return [Slot(f"answer{n}", "answer", role) for n, role in enumerate(roles)]
         ranks = range(step.strategy.racers)
         return [Slot(f"answer{rank}", "answer", role_of(step), rank) for rank in ranks]
@@ -61,10 +60,9 @@ class Races:
         messages = judging(self.messages, answers, judge.criteria)
         return Slot("judge", "judge", role_of(judge), messages=messages)
 
-    def mend(self, faulty: Reading) -> Race:
-        """Return a race that asks for a faulty answer once more."""
-        problems = () if faulty.fault is None else faulty.fault.problems
-        messages = mending(self.messages, faulty.text, problems)
-        return First(
-            self.reader, [Slot("repair", "repair", role_of(self.step.step), None, messages)]
-        )
+    def mend(self, faulty: Faulty) -> Race:
+        """Return a race that asks whoever gave a faulty answer for it once more."""
+        fault, place = faulty.reading.fault, faulty.slot
+        problems = () if fault is None else fault.problems
+        messages = mending(self.messages, faulty.reading.text, problems)
+        return First(self.reader, [Slot("repair", "repair", place.role, place.rank, messages)])

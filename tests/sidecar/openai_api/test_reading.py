@@ -99,6 +99,19 @@ def test_a_session_of_the_sidecars_own_is_nobodys_key():
     assert read_client_key(f"bearer {opened.session_id}", sessions).status == 401
 
 
+def test_a_session_named_beside_a_key_is_the_calls_while_it_is_open():
+    sessions = Sessions(0)
+    opened, own = sessions.open(0), sessions.open_own(0, "remora-judge")
+    found = read_client_key("Bearer sk-proj-1", sessions, opened.session_id)
+    assert found.session is opened
+    assert found.may_go_to("openai", was_named=False)
+    for passed_over in (own.session_id, "sess_unknown", ""):
+        assert read_client_key("Bearer sk-1", sessions, passed_over).session is sessions.default
+    sessions.end(opened.session_id)
+    found = read_client_key("Bearer sk-1", sessions, opened.session_id)
+    assert found.session is sessions.default
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "moves"),
     [

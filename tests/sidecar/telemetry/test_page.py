@@ -20,8 +20,10 @@ from remora_sidecar.control.metrics import (
 from remora_sidecar.control.signal_metrics import watch_signals
 from remora_sidecar.engine.chunk_times import ChunkTimes
 from remora_sidecar.engine.metrics import EngineMetrics
+from remora_sidecar.execution_metrics import watch_execution_reports
 from remora_sidecar.learned_opening import watch_scores
 from remora_sidecar.signals.own_metrics import watch_own_signals
+from remora_sidecar.workflow_runs.metrics import watch_workflows
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
@@ -52,6 +54,17 @@ class OwnSignals:
     told = dropped = asked = {"x": 1}  # noqa: RUF012 - never changed
     unanswered = {("x", "y"): 1}  # noqa: RUF012 - never changed
     cost_usd = {"x": Decimal(1)}  # noqa: RUF012 - never changed
+
+
+class Workflows:
+    running_count = 1
+    ended = {"completed": 1}  # noqa: RUF012 - read only
+
+
+class ExecutionReports:
+    """Figures of executions that wait and were delivered."""
+
+    outbox = delivery = Signals()
 
 
 class Policy:
@@ -85,6 +98,8 @@ def _families():
     watch_cache(metrics.registry, CacheLevels(MemoryFront()))
     watch_policy(metrics.registry, Policy())
     watch_scores(metrics.registry, Scores())
+    watch_workflows(metrics.registry, Workflows())
+    watch_execution_reports(metrics.registry, ExecutionReports())
     watch_certificate(metrics.registry, Certificate())
     watch_export(metrics.registry, Counter(queue_full=1))
     record = CallRecord(

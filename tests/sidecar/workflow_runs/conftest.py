@@ -153,7 +153,7 @@ def serve(tmp_path: Path) -> Serve:
         (tmp_path / "secrets" / "openai" / "api-key").write_text("sk-of-the-policy-0123456789")
         file = tmp_path / "policy.yaml"
         file.write_text("\n---\n".join([policy(spec), *map(json.dumps, documents)]))
-        async with ProviderDouble(names=("api.openai.com",)) as double:
+        async with ProviderDouble(names=("api.openai.com", "api.anthropic.com")) as double:
             double.route("POST", CHAT, provider)
             made = local_settings(
                 tmp_path,

@@ -33,7 +33,7 @@ def form(schema, name="sort"):
     return AnswerForm("json", schema, name)
 
 
-def question(model="gpt-4o-mini", *messages, form=TEXT, max_tokens=50, **parameters):
+def question(model="gpt-4o-mini", /, *messages, form=TEXT, max_tokens=50, **parameters):
     """Make a question; without messages a system message and a user's."""
     said = messages or (SentMessage("system", "Be brief."), SentMessage("user", "Hello"))
     step = Step.model_validate({"id": "sort", "prompt": "x"})

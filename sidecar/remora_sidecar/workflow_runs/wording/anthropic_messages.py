@@ -12,7 +12,11 @@ from typing import Any, Final
 
 from remora.workflows.model import Capability
 from remora_sidecar.openai_api.surface import Surface
-from remora_sidecar.workflow_runs.wording.attachments import WordingError, data_of
+from remora_sidecar.workflow_runs.wording.attachments import (
+    WordingError,
+    data_of,
+    shown_by_user,
+)
 from remora_sidecar.workflow_runs.wording.forms import in_words
 from remora_sidecar.workflow_runs.wording.held_schema import ANTHROPIC, held_schema
 from remora_sidecar.workflows.question import AnswerForm, Question, SentMessage
@@ -56,7 +60,8 @@ def messages_body(
     schema = _held(question.form, can)
     if schema is not None:
         form = {"format": {"type": "json_schema", "schema": schema}}
-        parameters["output_config"] = {**parameters.get("output_config", {}), **form}
+        given = parameters.get("output_config")
+        parameters["output_config"] = {**(given if isinstance(given, dict) else {}), **form}
     body = {
         **parameters,
         "model": question.target.model,
@@ -98,12 +103,7 @@ def _system(question: Question, *, is_said: bool) -> dict[str, Any]:
 
 def _turns(messages: Sequence[SentMessage]) -> list[dict[str, Any]]:
     """Give the other messages; one without anything in it would be refused."""
-    turns = [(m.role, _content(m)) for m in messages if m.role != "system"]
-    attached = [
-        _part(*part) for m in messages if m.role == "system" for part in m.attachments
-    ]  # system messages hold text only
-    if attached and turns:
-        turns[0] = turns[0][0], [*attached, *turns[0][1]]
+    turns = [(m.role, _content(m)) for m in shown_by_user(messages) if m.role != "system"]
     return [{"role": role, "content": content} for role, content in turns if content]
 
 

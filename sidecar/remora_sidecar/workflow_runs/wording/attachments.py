@@ -1,8 +1,12 @@
 """Images and sounds of a message, by the URL that a workflow gives for each."""
 
 import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from remora_sidecar.workflows.question import SentMessage
 
 _SOUND_FORMATS: Final = {
     "audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/wave": "wav", "audio/x-wav": "wav",
@@ -47,3 +51,15 @@ def data_of(url: str) -> Data | None:
     if not any(parameter.strip().lower() == "base64" for parameter in parameters):
         payload = base64.b64encode(unquote_to_bytes(payload)).decode()
     return Data(media_type.strip().lower() or "text/plain", payload)
+
+
+def shown_by_user(messages: Sequence[SentMessage]) -> Iterator[SentMessage]:
+    """Give messages with attachments at the user's next one: no API takes them elsewhere."""
+    shown: tuple[tuple[str, str], ...] = ()
+    for message in messages:
+        shown += message.attachments
+        if message.role == "user":
+            yield replace(message, attachments=shown)
+            shown = ()
+        else:
+            yield replace(message, attachments=())

@@ -9,7 +9,7 @@ value, is said in the description: the run checks answers against the whole sche
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from remora.workflows.sizes import most_tokens
@@ -19,7 +19,7 @@ ROOM_TOKENS: Final = 24
 
 _MAX_DEPTH: Final = 10
 _MAX_PROPERTIES: Final = 500
-_MAX_ENUM: Final = 250
+_MAX_VALUES: Final = 251
 
 _DEFINED: Final = "#/$defs/"
 _SHAPE: Final = frozenset(
@@ -50,7 +50,7 @@ class Subset:
         lists_types: Whether a ``type`` may be a list.
     """
 
-    narrowing: frozenset[str] = field(default=frozenset())
+    narrowing: frozenset[str] = frozenset()
     may_be_absent: int = 0
     may_recur: bool = False
     lists_types: bool = False
@@ -81,13 +81,18 @@ def held_schema(schema: Any, subset: Subset) -> dict[str, Any] | None:
         A schema that takes every value that `schema` takes, and maybe more; None: the subset
         has none.
     """
+    holding = _Holding(subset, hints=True)
     try:
-        held = _Holding(subset, hints=True).root(schema)
-        if most_tokens(_text(held)) > most_tokens(_text(schema)) + ROOM_TOKENS:
+        held = holding.root(schema)
+        if holding.has_hinted and _grows(schema, held):
             held = _Holding(subset, hints=False).root(schema)
     except _NotHeldError:
         return None
     return held
+
+
+def _grows(schema: Any, held: Any) -> bool:
+    return most_tokens(_text(held)) > most_tokens(_text(schema)) + ROOM_TOKENS
 
 
 def _text(schema: Any) -> str:
@@ -100,6 +105,7 @@ class _Holding:
     def __init__(self, subset: Subset, *, hints: bool) -> None:
         self._subset = subset
         self._hints = hints
+        self.has_hinted = False
         self._properties = 0
         self._absent = 0
 
@@ -138,8 +144,8 @@ class _Holding:
             raise _NotHeldError
         if isinstance(kinds, list):
             self._hold_types(held, kinds)
-        enum = held.get("enum", [])
-        if len(enum) > _MAX_ENUM or any(isinstance(value, dict | list) for value in enum):
+        values = [held.get("const"), *held.get("enum", [])]
+        if len(values) > _MAX_VALUES or any(isinstance(value, dict | list) for value in values):
             raise _NotHeldError
 
     def _hold_types(self, held: dict[str, Any], kinds: list[str]) -> None:
@@ -181,6 +187,7 @@ class _Holding:
 
     def _hint(self, held: dict[str, Any], lost: Mapping[str, Any]) -> None:
         if lost and self._hints:
+            self.has_hinted = True
             said = ", ".join(_hints(lost))
             before = held.get("description")
             held["description"] = f"{before} ({said})" if before else said

@@ -6,13 +6,17 @@ refused); inference-docs.cerebras.ai "OpenAI compatibility"; ai.google.dev/api/c
 (members that it does not list are refused); docs.vllm.ai "Multimodal inputs".
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from remora.providers import Provider
 from remora.workflows.model import Capability
 from remora_sidecar.openai_api.wanted import refused_parameter
-from remora_sidecar.workflow_runs.wording.attachments import WordingError, data_of
+from remora_sidecar.workflow_runs.wording.attachments import (
+    WordingError,
+    data_of,
+    shown_by_user,
+)
 from remora_sidecar.workflow_runs.wording.forms import in_words, response_format
 from remora_sidecar.workflows.question import Question, SentMessage
 
@@ -56,7 +60,9 @@ def chat_body(
     form = response_format(question.form, provider.name, can)
     limit = "max_completion_tokens" if provider.name in _LONG_LIMIT else "max_tokens"
     is_said = question.form.type == "json" and (form is None or form["type"] == "json_object")
-    messages = _with_form(question) if is_said else question.messages
+    messages = list(shown_by_user(question.messages))
+    if is_said:
+        messages = _with_words(messages, in_words(question.form))
     body = {
         **parameters,
         "model": question.target.model,
@@ -97,18 +103,12 @@ def _streaming(provider: Provider, *, has_form: bool) -> dict[str, Any]:
     return {"stream": True, **options}
 
 
-def _with_form(question: Question) -> Iterator[SentMessage]:
-    """Say the form at the end of the system message: many models' templates take only one."""
-    messages, words = question.messages, in_words(question.form)
+def _with_words(messages: Sequence[SentMessage], words: str) -> list[SentMessage]:
+    """Say something at the end of the system message: many models' templates take only one."""
     leading = next((n for n, m in enumerate(messages) if m.role != "system"), len(messages))
-    if leading == 0:
-        yield SentMessage("system", words)
-    for number, message in enumerate(messages, 1):
-        if number == leading:
-            text = f"{message.text}\n\n{words}" if message.text else words
-            yield SentMessage("system", text, message.attachments)
-        else:
-            yield message
+    before = messages[leading - 1].text if leading else ""
+    said = SentMessage("system", f"{before}\n\n{words}" if before else words)
+    return [*messages[: max(leading - 1, 0)], said, *messages[leading:]]
 
 
 def _message(message: SentMessage, provider: Provider) -> dict[str, Any]:
