@@ -47,11 +47,6 @@ class StepStatus(Enum):
     UNKNOWN = "unknown"
     """Of a newer sidecar."""
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more becomes of it."""
-        return self not in (StepStatus.WAITING, StepStatus.RUNNING)
-
 
 @dataclass(frozen=True, slots=True)
 class StepReported:
@@ -168,14 +163,3 @@ class StepCounts:
     ended: int = 0
     failed: int = 0
     running: int = 0
-
-
-def counted(steps: tuple[StepReported, ...]) -> StepCounts:
-    """Count steps."""
-    states = [step.status for step in steps]
-    return StepCounts(
-        len(states),
-        sum(state.is_over for state in states),
-        states.count(StepStatus.FAILED),
-        states.count(StepStatus.RUNNING),
-    )

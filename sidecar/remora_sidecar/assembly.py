@@ -150,8 +150,7 @@ class Sidecar:
         problems = [*filter(None, (self.spool.problem, self.journal.problem))]
         for part in (self.live, self.certification, self.budgets, self.scores):
             problems.extend(part.problems)
-        if self.ready and self.workflows.problem:
-            problems.append(f"workflows do not outlive the process: {self.workflows.problem}")
+        problems.extend(self.workflows.problems if self.ready else ())
         figures: dict[str, str | int | bool] = {
             "version": __version__,
             "spool_depth": self.spool.depth,
@@ -432,8 +431,7 @@ def _control_state(sidecar: Sidecar, stack: AsyncExitStack) -> ControlState:
     openai = open_openai_api(stack, parts, way, sidecar.data.path)
     tasks = open_tasks(stack, settings, parts, target, sidecar.reporter)
     reports = open_execution_reports(stack, settings, sidecar.data, parts, target, flush_s)
-    take_report = None if reports is None else reports.take
-    beside = Neighbours(openai.offers, sidecar.spool, tasks, take_report)
+    beside = Neighbours(openai.offers, sidecar.spool, tasks, reports)
     return ControlState(
         clock=parts.clock,
         sessions=parts.sessions,

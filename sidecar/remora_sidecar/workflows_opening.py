@@ -14,7 +14,7 @@ from remora_sidecar.workflow_runs.lost_calls import Waiting
 from remora_sidecar.workflow_runs.metrics import watch_workflows
 from remora_sidecar.workflow_runs.preparing import Preparing
 from remora_sidecar.workflow_runs.receipts import Receipts
-from remora_sidecar.workflow_runs.reports import Reports, Take
+from remora_sidecar.workflow_runs.reports import Reporting, Reports
 from remora_sidecar.workflow_runs.run_file import RunFile
 from remora_sidecar.workflow_runs.running import Surroundings
 from remora_sidecar.workflow_runs.runs import Knowledge, WorkflowRuns
@@ -29,13 +29,13 @@ class Neighbours:
         offers: Knows which models may be asked.
         waiting: Records that an earlier process did not deliver.
         tasks: Hears of tasks that runs make for themselves.
-        take_report: Gets reports of runs; None: there is no aggregator.
+        reporting: Gets reports of runs; None: there is no aggregator.
     """
 
     offers: Offers
     waiting: Waiting
     tasks: TaskDoor
-    take_report: Take | None
+    reporting: Reporting | None
 
 
 def open_workflows(
@@ -60,7 +60,7 @@ def open_workflows(
         clock=parts.clock,
         is_stopping=lambda: parts.stopping,
     )
-    reports = Reports(beside.take_report, beside.tasks, parts.clock)
+    reports = Reports(beside.reporting, beside.tasks, parts.clock)
     preparing = Preparing(beside.offers)
     knows = Knowledge(preparing, parts.task_gate, parts.sessions, beside.waiting, reports)
     runs = WorkflowRuns(knows, around)

@@ -11,10 +11,8 @@ from remora.execution_report import (
     ExecutionBudget,
     ExecutionReport,
     ExecutionStatus,
-    StepCounts,
     StepReported,
     StepStatus,
-    counted,
 )
 from remora.execution_wire import MOST_RECEIPTS, execution_from_message, execution_message
 from remora_proto.v1 import workflows_pb2 as pb
@@ -85,11 +83,6 @@ def test_an_unknown_price_makes_the_cost_unknown_and_never_zero():
     assert replace(step, unpriced_calls=0).cost_usd == Decimal("0.1")
     assert replace(PLAIN, unpriced_calls=1).cost_usd is None
     assert PLAIN.cost_usd == 0
-
-
-def test_steps_are_counted_by_where_they_stand():
-    steps = tuple(StepReported(status.value, status) for status in StepStatus)
-    assert counted(steps) == StepCounts(steps=9, ended=7, failed=1, running=1)
 
 
 @pytest.mark.parametrize(

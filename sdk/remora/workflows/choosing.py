@@ -7,9 +7,13 @@ from decimal import Decimal
 from remora.workflows.capabilities import NO_OVERRIDES, Overrides
 from remora.workflows.catalogue import Catalogue, CatalogueModel, Operation
 from remora.workflows.model import TIERS, Tier
+from remora.workflows.sizes import THOUGHT_TOKENS
 from remora.workflows.step import Need
 
 _MILLION = 1_000_000
+
+_THINK_IF_ASKED = frozenset({"anthropic", "anthropic-aws", "mistral"})
+"""Providers whose models think before they answer only where a request asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,14 @@ class Candidate:
         price: None: unknown.
         cost_usd: Of a call of the size that was asked for; None: unknown.
         hints: How many of the capabilities it has that were not required.
+        thought_tokens: Room that it needs beyond the answer, as it thinks unasked.
     """
 
     entry: CatalogueModel
     price: ModelPrice | None
     cost_usd: Decimal | None
     hints: int
+    thought_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,14 @@ class Market:
         price = self.price_of(entry.provider, entry.model)
         cost = None if price is None else price.cost_usd(wanted.input_tokens, wanted.output_tokens)
         hints = [n for n in wanted.needs if not n.required and self.overrides.has(entry, n.kind)]
-        return Candidate(entry, price, cost, len(hints))
+        return Candidate(entry, price, cost, len(hints), self._thought_tokens(entry, wanted))
+
+    def _thought_tokens(self, entry: CatalogueModel, wanted: Wanted) -> int:
+        if entry.provider in _THINK_IF_ASKED or not self.overrides.has(entry, "reasoning"):
+            return 0
+        left = entry.context_tokens - wanted.input_tokens
+        room = min(left, entry.answer_tokens or left) - wanted.output_tokens
+        return min(THOUGHT_TOKENS[entry.tier], room)
 
     def _unfit(self, entry: CatalogueModel, wanted: Wanted) -> str:
         """Say why a model is out; empty if it is not."""

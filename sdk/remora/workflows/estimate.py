@@ -50,7 +50,7 @@ class CallEstimate:
         model: ``provider/model``; empty: no candidate is there.
         calls: How many of them, at most.
         input_tokens: Of one prompt, at most.
-        output_tokens: Of one answer, at most.
+        output_tokens: Of one answer, at most, thoughts included.
         cost_usd: Of all of them; None: unknown.
     """
 
@@ -217,9 +217,11 @@ class _Reckoning:
     ) -> CallEstimate:
         """Reckon calls of one prompt's and one answer's size to the first that is chosen."""
         price = chosen[0].price if chosen else None
-        cost = None if price is None else price.cost_usd(*size) * calls
+        prompt, answer = size
+        answer += chosen[0].thought_tokens if chosen else 0
+        cost = None if price is None else price.cost_usd(prompt, answer) * calls
         model = chosen[0].entry.name if chosen else self.step.model or ""
-        return CallEstimate(role, model, calls, *size, cost)
+        return CallEstimate(role, model, calls, prompt, answer, cost)
 
     def _least(self, prompt: Size) -> Amount:
         """Reckon one call to the cheapest model, with the shortest prompt and answer."""

@@ -5,6 +5,7 @@ No tokenizer is asked: each model has its own, and an estimate has to be on the 
 
 import math
 import re
+from collections.abc import Mapping
 
 from remora.workflows.model import Tier
 
@@ -16,6 +17,9 @@ TOKENS_OF_MESSAGE = 8
 
 TOKENS_OF_FORM = 56
 """What asking for an answer in JSON takes beyond its schema, at most."""
+
+THOUGHT_TOKENS: Mapping[Tier, int] = {"fast": 1_024, "balanced": 2_048, "high": 4_096}
+"""Room beyond the answer for models that think unasked: what they think counts as answer."""
 
 TOKENS_OF_ATTACHMENT = 3_000
 """Of one image or a minute and a half of audio; larger ones are billed as more."""

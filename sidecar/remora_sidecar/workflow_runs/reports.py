@@ -1,9 +1,10 @@
 """What others hear of runs: the aggregator names, states and figures, tasks how theirs ended."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from remora.clock import Clock
 from remora.execution_report import (
@@ -21,31 +22,53 @@ from remora_sidecar.workflow_runs.known import Known
 PAUSE_S: Final = 0.5
 """Between two reports of one run that goes on."""
 
-type Take = Callable[[ExecutionReport], None]
-"""Takes a report; never waits and never raises."""
+WRITTEN_S: Final = 2.0
+"""For the last report of a run to outlive the process, before the run itself is forgotten."""
+
+
+class Reporting(Protocol):
+    """Delivers reports to the aggregator."""
+
+    @property
+    def problem(self) -> str:
+        """Why reports are not written down or delivered; empty if they are."""
+        ...
+
+    def take(self, report: ExecutionReport) -> None:
+        """Take a report; never waits and never raises."""
+        ...
+
+    async def written(self) -> None:
+        """Wait until what was taken outlives the process."""
+        ...
 
 
 class Reports:
     """Reports each run soon after something happened in it, and at once when it is over."""
 
-    def __init__(self, take: Take | None, tasks: TaskDoor, clock: Clock) -> None:
+    def __init__(self, reporting: Reporting | None, tasks: TaskDoor, clock: Clock) -> None:
         """Take who is told.
 
         Args:
-            take: Gets the reports; None: there is no aggregator.
+            reporting: Gets the reports; None: there is no aggregator.
             tasks: Hears of tasks that runs made for themselves.
             clock: Numbers the reports.
         """
-        self._take = take
+        self._reporting = reporting
         self._tasks = tasks
         self._clock = clock
         self._last: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
+    @property
+    def problem(self) -> str:
+        """Why an aggregator does not hear of runs; empty if it does, or there is none."""
+        return "" if self._reporting is None else self._reporting.problem
+
     def changed(self, known: Known) -> None:
         """Report a run that goes on, with what else happens to it within a pause."""
         execution_id = known.ordered.execution_id
-        if self._take is not None and execution_id not in self._timers:
+        if self._reporting is not None and execution_id not in self._timers:
             loop = asyncio.get_running_loop()
             self._timers[execution_id] = loop.call_later(PAUSE_S, self._report, known)
 
@@ -55,8 +78,8 @@ class Reports:
             self._tasks.began(known.ordered.task_id, known.ordered.name)
         self._send(known, known.value, known.status)
 
-    def ended(self, known: Known, result: Mapping[str, Any], ended_unix_ns: int) -> None:
-        """Report a run that is over."""
+    async def ended(self, known: Known, result: Mapping[str, Any], ended_unix_ns: int) -> None:
+        """Report a run that is over; returns when the report outlives the process, if it can."""
         if known.ordered.owns_task:
             self._tasks.ended(known.ordered.task_id, result["status"])
         execution_id = known.ordered.execution_id
@@ -64,6 +87,10 @@ class Reports:
             timer.cancel()
         self._send(known, result, str(result["status"]), ended_unix_ns)
         self._last.pop(execution_id, None)
+        if self._reporting is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_S):
+                    await self._reporting.written()
 
     def close(self) -> None:
         """Report nothing any more."""
@@ -78,10 +105,10 @@ class Reports:
     def _send(
         self, known: Known, value: Mapping[str, Any], status: str, ended_unix_ns: int = 0
     ) -> None:
-        if self._take is None:
+        if self._reporting is None:
             return
         revision = self._next_revision(known.ordered.execution_id)
-        self._take(_report_of(known, value, status, revision, ended_unix_ns))
+        self._reporting.take(_report_of(known, value, status, revision, ended_unix_ns))
 
     def _next_revision(self, execution_id: str) -> int:
         """Count up, above what an earlier process counted to."""

@@ -108,9 +108,11 @@ class WorkflowRuns:
         knows.gate.listeners.append(self._hear)
 
     @property
-    def problem(self) -> str:
-        """Why runs do not outlive the process; empty if they do."""
-        return self._around.file.problem
+    def problems(self) -> tuple[str, ...]:
+        """What a person should know."""
+        unkept = self._around.file.problem
+        said = f"workflows do not outlive the process: {unkept}" if unkept else ""
+        return tuple(filter(None, (said, self._knows.reports.problem)))
 
     @property
     def running_count(self) -> int:
@@ -229,7 +231,7 @@ class WorkflowRuns:
 
     async def _end(self, known: Known, result: dict[str, Any]) -> None:
         ended_unix_ns = self._around.clock.now_unix_ns()
-        self._knows.reports.ended(known, result, ended_unix_ns)
+        await self._knows.reports.ended(known, result, ended_unix_ns)
         left = known.ordered.without_texts()
         await self._around.file.keep(
             [Ending(left.execution_id, _json(left.value()), ended_unix_ns, _json(result))]

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Final
 
 from remora.workflows.estimate import Role
-from remora.workflows.model import Tier
 from remora.workflows.sizes import latency_ms
 from remora_sidecar.workflows.amounts import Load
 from remora_sidecar.workflows.envelope import Envelope, Overrun, Reservation, Verdict, strictest
@@ -183,14 +182,12 @@ class Admission:
 
     def _load(self, candidacy: Candidacy, target: Target, *, downgraded: bool) -> Load:
         wish, _ = candidacy.wish(self._choose, self._sizes, downgraded=downgraded)
-        tier: Tier = target.tier
+        written = wish.output_tokens + target.thought_tokens
         price = target.price
         return Load(
-            cost_usd=None
-            if price is None
-            else price.cost_usd(wish.input_tokens, wish.output_tokens),
-            tokens=wish.input_tokens + wish.output_tokens,
-            latency_ms=latency_ms(tier, wish.output_tokens),
+            cost_usd=None if price is None else price.cost_usd(wish.input_tokens, written),
+            tokens=wish.input_tokens + written,
+            latency_ms=latency_ms(target.tier, written),
         )
 
     def _admitted(
@@ -216,7 +213,7 @@ class Admission:
             target=target,
             messages=request.messages,
             form=request.form,
-            max_tokens=wish.output_tokens,
+            max_tokens=wish.output_tokens + target.thought_tokens,
             estimate=load,
             timeout_ms=None if step.timeout is None else step.timeout.milliseconds,
             parameters={} if request.purpose == "judge" else parameters_of(step),

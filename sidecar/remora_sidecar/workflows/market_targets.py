@@ -74,4 +74,6 @@ def _cost(candidate: Candidate) -> tuple[bool, Decimal, str]:
 
 def _target(candidate: Candidate) -> Target:
     entry = candidate.entry
-    return Target(entry.provider, entry.model, entry.tier, candidate.price)
+    return Target(
+        entry.provider, entry.model, entry.tier, candidate.price, candidate.thought_tokens
+    )

@@ -80,12 +80,14 @@ class Target:
         model: As the provider takes it.
         tier: How strong it is.
         price: None: unknown.
+        thought_tokens: Room that it needs beyond the answer.
     """
 
     provider: str
     model: str
     tier: Tier = "balanced"
     price: ModelPrice | None = None
+    thought_tokens: int = 0
 
     @property
     def name(self) -> str:
@@ -112,7 +114,7 @@ class Question:
         target: Who is asked.
         messages: The conversation.
         form: How the answer is wanted.
-        max_tokens: Longest answer.
+        max_tokens: Longest answer, thoughts included.
         estimate: What is reserved for it.
         timeout_ms: When it is given up; None: as the engine has it.
         parameters: What else is sent, ``temperature`` and its like included.

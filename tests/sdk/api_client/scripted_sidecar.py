@@ -1,6 +1,7 @@
 """A server that speaks the sidecar's API as a test tells it to, on a thread of its own."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
@@ -194,6 +195,15 @@ class ScriptedSidecar:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        for _ in range(10):  # connections are closed some turns after they were told to
+            await asyncio.sleep(0)
+
+    async def _drain(self) -> None:
+        """Wait until all clients have gone, as far as they go at all."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while self._runner is not None and self._runner.server.connections:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
 
     def _run(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
@@ -212,6 +222,10 @@ class ScriptedSidecar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for thread in threading.enumerate():
+            if thread.name in ("remora-call", "remora-stream", "remora-cancel-run"):
+                thread.join(10)
+        self._run(self._drain())
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)

@@ -98,6 +98,16 @@ ASKED = {
         {"strategy": {"kind": "parallel", "candidates": [{"model": "quick"}, {"model": "strong"}]}},
         [("answer", "p/quick", 1), ("answer", "p/strong", 1)],
     ),
+    "named, mended by the dearest": (
+        {
+            "output": "json",
+            "strategy": {
+                "kind": "parallel",
+                "candidates": [{"model": "strong"}, {"model": "quick"}],
+            },
+        },
+        [("answer", "p/strong", 1), ("answer", "p/quick", 1), ("repair", "p/strong", 1)],
+    ),
     "judged": (
         {"strategy": {"kind": "parallel", "best": {}}},
         [("answer", "p/steady", 1), ("answer", "p/other", 1), ("judge", "p/strong", 1)],
@@ -144,6 +154,28 @@ def test_one_unknown_price_makes_the_sum_unknown(reckon):
     reckoned = reckon({"id": "a"}, {"id": "b", "model": "nobody-knows"})
     assert reckoned.steps["a"].most.cost_usd is not None
     assert reckoned.most.cost_usd is None
+
+
+def named(*models):
+    return {"kind": "parallel", "candidates": [{"model": model} for model in models]}
+
+
+def test_a_named_candidate_that_nobody_knows_makes_the_sums_unknown(reckon):
+    reckoned = reckon({"id": "a", "strategy": named("quick", "nobody-knows"), "output": "json"})
+    assert calls(reckoned) == [("answer", "p/quick", 1), ("answer", "", 1), ("repair", "", 1)]
+    assert (reckoned.least.cost_usd, reckoned.most.cost_usd) == (None, None)
+
+
+CHEAPEST = {
+    "named": {"strategy": named("strong", "quick")},
+    "draft": {"tier": "high", "strategy": "speculative"},
+}
+
+
+@pytest.mark.parametrize("fields", CHEAPEST.values(), ids=CHEAPEST)
+def test_at_least_only_the_cheapest_of_those_that_are_asked_is_paid(reckon, fields):
+    cheapest = reckon({"id": "a", "model": "quick"}).least.cost_usd
+    assert reckon({"id": "a", **fields}).least.cost_usd == cheapest
 
 
 FREE = {
@@ -200,6 +232,25 @@ def test_a_budget_that_no_run_can_keep_is_a_problem(problems, steps, fields, pla
 def test_a_budget_that_a_run_may_keep_is_none(problems):
     assert problems({"id": "a"}, market=MARKET, budget={"max_cost_usd": "0.0001"}) == []
     assert problems({"id": "a"}, market=Market(MARKET.catalogue), budget={"max_cost_usd": 0}) == []
+
+
+TINY = {"max_cost_usd": "0.000001", "max_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("on_exceed", "places"),
+    [
+        ("block", ["budget.max_cost_usd", "budget.max_tokens"]),
+        ("downgrade", ["budget.max_tokens"]),
+        ("warn", []),
+    ],
+)
+def test_a_budget_is_held_against_the_least_where_that_could_end_the_run(
+    problems, on_exceed, places
+):
+    step = {"id": "a", "prompt": "x" * 1000}
+    found = problems(step, market=MARKET, budget={**TINY, "on_exceed": on_exceed})
+    assert [problem.partition(":")[0] for problem in found] == places
 
 
 @given(st.text())

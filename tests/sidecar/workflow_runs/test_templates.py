@@ -21,6 +21,7 @@ from tests.sidecar.workflow_runs.paced import begin, over
 from remora.records import CallRecord
 from remora.workflows import TEMPLATES, Catalogue, Market, shipped_workflow
 from remora.workflows.estimate import estimate
+from remora.workflows.sizes import THOUGHT_TOKENS
 
 GOLDEN = Path(__file__).parent / "golden"
 PAGE = Path(__file__).parents[3] / "docs" / "workflows.md"
@@ -181,7 +182,8 @@ async def test_each_step_is_asked_of_the_tier_and_length_that_it_says(
         request = ran.asked[step.id]
         assert entry.tier == step.tier
         assert request["model"] == report["model_id"]
-        assert request["max_completion_tokens"] == step.max_tokens
+        thoughts = THOUGHT_TOKENS[entry.tier] if "reasoning" in entry.capabilities else 0
+        assert request["max_completion_tokens"] == (step.max_tokens or 0) + thoughts
         assert ("response_format" in request) is (step.output.json_schema is not None)
 
 

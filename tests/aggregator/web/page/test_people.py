@@ -166,13 +166,14 @@ async def test_the_keyboard_alone_leads_from_the_top_to_one_call_and_back(served
         "Usage",
         "Sessions",
         "Tasks",
+        "Workflows",
         "Budgets",
         "Scores",
         "Benchmarks",
         "Health",
     ]
-    assert seen[:9] == ["Skip to the content", *views]
-    assert seen[9:-1] == [
+    assert seen[:10] == ["Skip to the content", *views]
+    assert seen[10:-1] == [
         "Colours",
         "Pause",
         "Time",
