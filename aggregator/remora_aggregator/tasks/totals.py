@@ -57,7 +57,7 @@ def task_call(
     started = record.started_unix_nano - round(ahead_s * 1e9)
     started = max(0, min(started, received_unix_ns))
     latency_ns = round(max(0.0, min(record.latency_s, 1e9)) * 1e9)
-    cached, cost = record.cached, record.cost.total_usd
+    cached, costs = record.cached, _costs(record)
     return TaskCall(
         pod_uid=pod_uid,
         started_unix_ns=started,
@@ -65,12 +65,18 @@ def task_call(
         is_error=is_error,
         is_refused=record.end_reason == pb.END_REASON_REFUSED,
         is_cached=cached,
-        is_unpriced=record.HasField("usage") and not cost,
+        is_unpriced=record.HasField("usage") and not record.cost.total_usd,
         exceeded=_exceeded(record.receipt),
         input_tokens=0 if cached else _tokens(record.usage.input_tokens),
         output_tokens=0 if cached else _tokens(record.usage.output_tokens),
-        cost_picousd=_picousd(cost) if cost else None,
+        cost_picousd=sum(map(_picousd, costs)) if costs else None,
     )
+
+
+def _costs(record: pb.CallRecord) -> list[str]:
+    """Give what is known of the costs of a call and of its tries that failed: all were paid."""
+    stated = (record.cost, *(attempt.cost for attempt in record.attempts))
+    return [cost.total_usd for cost in stated if cost.total_usd]
 
 
 def _exceeded(receipt: pb.Receipt) -> str:

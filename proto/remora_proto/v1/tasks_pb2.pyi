@@ -434,7 +434,7 @@ class TaskTotals(_message.Message):
     input_tokens: _builtins.int
     output_tokens: _builtins.int
     cost_usd: _builtins.str
-    """Decimal string: over the priced calls. Empty: no call was priced."""
+    """Decimal string: over the priced calls, their tries that failed included. Empty: none was priced."""
     first_call_unix_nano: _builtins.int
     """0: none yet."""
     last_call_unix_nano: _builtins.int

@@ -147,6 +147,13 @@ def test_absurd_tokens_are_bounded(stated, counted):
     assert (call.input_tokens, call.output_tokens) == (counted, counted)
 
 
+def test_a_call_costs_what_its_tries_that_failed_cost_as_well():
+    failed = [pb.Attempt(cost=pb.Cost(total_usd="0.002")), pb.Attempt()]
+    made = pb.CallRecord(cost=pb.Cost(total_usd="0.01"), attempts=failed)
+
+    assert task_call(made, "pod-1", 200 * S, is_error=False).cost_picousd == 12_000_000_000
+
+
 def test_money_that_a_price_list_gives_back_is_no_cost():
     assert read(cost=pb.Cost(total_usd="-3")).cost_picousd == 0
 
