@@ -114,6 +114,9 @@ class Calls:
             except OSError as error:
                 self.whereabouts.forget()
                 raise NotConnected(_nobody(place.url, error)) from error
+            except BaseException:
+                connection.close()
+                raise
             answer = OpenAnswer(connection, place.url, self.cut)
             try:
                 answer.begin(method, urlsplit(place.url).path + path, body, sent)
@@ -205,9 +208,12 @@ class OpenAnswer:
     def close(self) -> None:
         """Let go of the connection."""
         self._cut.remove(self._socket)
-        if self._response is not None:
-            self._response.close()
-        self._connection.close()
+        try:
+            if self._response is not None:
+                self._response.close()
+        finally:
+            self._connection.close()
+            self._socket.close()  # an answer that was to end with it has taken it over
 
     def __enter__(self) -> Self:
         """Return the answer."""

@@ -113,6 +113,8 @@ class RunStream:
         except BaseException:
             self.abandon()
             raise
+        finally:
+            self.close()
         raise Unavailable("the stream of the run ended before the run")
 
     def abandon(self) -> None:

@@ -78,7 +78,7 @@ class Candidate:
     Attributes:
         entry: The model.
         price: None: unknown.
-        cost_usd: Of a call of the size that was asked for; None: unknown.
+        cost_usd: Of a call of the size that was asked for, thoughts included; None: unknown.
         hints: How many of the capabilities it has that were not required.
         thought_tokens: Room that it needs beyond the answer, as it thinks unasked.
     """
@@ -141,12 +141,15 @@ class Market:
 
     def _candidate(self, entry: CatalogueModel, wanted: Wanted) -> Candidate:
         price = self.price_of(entry.provider, entry.model)
-        cost = None if price is None else price.cost_usd(wanted.input_tokens, wanted.output_tokens)
+        thoughts = self._thought_tokens(entry, wanted)
+        written = wanted.output_tokens + thoughts
+        cost = None if price is None else price.cost_usd(wanted.input_tokens, written)
         hints = [n for n in wanted.needs if not n.required and self.overrides.has(entry, n.kind)]
-        return Candidate(entry, price, cost, len(hints), self._thought_tokens(entry, wanted))
+        return Candidate(entry, price, cost, len(hints), thoughts)
 
     def _thought_tokens(self, entry: CatalogueModel, wanted: Wanted) -> int:
-        if entry.provider in _THINK_IF_ASKED or not self.overrides.has(entry, "reasoning"):
+        can = "reasoning" in entry.capabilities or self.overrides.has(entry, "reasoning")
+        if entry.provider in _THINK_IF_ASKED or not can:
             return 0
         left = entry.context_tokens - wanted.input_tokens
         room = min(left, entry.answer_tokens or left) - wanted.output_tokens

@@ -232,6 +232,8 @@ class Step(WorkflowModel):
             raise ValueError("on_failure is default, but no default is given")
         if self.model is not None and self.strategy.candidates:
             raise ValueError("model: the strategy names its candidates already")
+        if self.timeout is not None and not self.timeout.milliseconds:
+            raise ValueError("timeout: should be more than 0")
         own = sorted(_OWN_PARAMETERS.intersection(self.parameters))
         if own:
             raise ValueError(f"parameters: {', '.join(own)} can't be given here")

@@ -153,6 +153,7 @@ class EngineServer:
     async def aclose(self, drain_s: float) -> None:
         """Take no more connections; calls in flight get ``drain_s`` to end, then are cut."""
         self._parts.stopping = True
+        self._web.pre_shutdown()  # connections without a call have nothing to wait for
         await self._web.shutdown(drain_s)
 
 

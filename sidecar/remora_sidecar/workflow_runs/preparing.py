@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from remora.errors import ConfigError, Problem, RemoraError
 from remora.workflows.budget import Budget
-from remora.workflows.catalogue import Catalogue
+from remora.workflows.catalogue import Catalogue, CatalogueModel
 from remora.workflows.choosing import Market
 from remora.workflows.compiled import CompiledWorkflow
 from remora.workflows.document import given_workflow, read_workflow
@@ -81,13 +82,26 @@ class Preparing:
         return _compiled(document, None)
 
     def _prepared(self, order: RunOrder, key: ClientKey) -> Prepared:
-        document, market = document_of(order), self.market(key)
+        document, market = document_of(order), _asked_once(self.market(key))
         workflow = _compiled(document, market)
         if problems := workflow.input_problems(order.input):
             raise WrongInput(problems)
         reckoned = estimate(workflow, market, workflow.with_defaults(order.input))
         _check_budgets(reckoned.least, {"budget": order.budget, "task_budget": order.task_budget})
         return Prepared(document, workflow, reckoned)
+
+
+def _asked_once(market: Market) -> Market:
+    """Return a market that asks about each model once: an order is read within a moment."""
+    why_not: dict[tuple[str, str], str] = {}
+
+    def permits(entry: CatalogueModel) -> str:
+        name = (entry.provider, entry.model)
+        if name not in why_not:
+            why_not[name] = market.permits(entry)
+        return why_not[name]
+
+    return replace(market, price_of=cache(market.price_of), permits=permits)
 
 
 def document_of(order: RunOrder) -> Document:

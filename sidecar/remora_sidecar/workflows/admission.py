@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from remora.workflows.estimate import Role
 from remora.workflows.sizes import latency_ms
 from remora_sidecar.workflows.amounts import Load
 from remora_sidecar.workflows.envelope import Envelope, Overrun, Reservation, Verdict, strictest
@@ -73,7 +72,7 @@ class Candidacy:
         """Return who may be asked now, best first."""
         _, targets = self.wish(choose, sizes, downgraded=downgraded)
         if self.request.rank is not None:
-            targets = _of_rank(targets, self.request.rank, self.request.role)
+            targets = _of_place(targets, self.request, downgraded=downgraded)
         left = [target for target in targets if target.name not in self.tried]
         return left if len(self.tried) < MAX_TARGETS else ()
 
@@ -221,10 +220,16 @@ class Admission:
         return Admitted(question, candidacy.envelope.reserve(load))
 
 
-def _of_rank(targets: Sequence[Target], rank: int, role: Role) -> Sequence[Target]:
-    """Return the model of one place of a race; one that is named is asked as often as needed."""
-    if role.model is not None and targets:
+def _of_place(targets: Sequence[Target], request: Request, *, downgraded: bool) -> Sequence[Target]:
+    """Return the models of one place of a race; one that is named is asked as often as needed.
+
+    Among cheaper models each place has several to look through, and none of another place's.
+    """
+    rank = request.rank or 0
+    if request.role.model is not None and targets:
         rank %= len(targets)
+    elif downgraded:
+        return targets[rank :: request.step.step.strategy.racers]
     return targets[rank : rank + 1]
 
 

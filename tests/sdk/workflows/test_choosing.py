@@ -240,6 +240,34 @@ def test_the_tiers_that_could_do_it_are_named(problems):
     assert found == ("steps[0].capabilities: no candidate: lacks vision; of tier high there are")
 
 
+def thinker(name="p/a", tier="fast", context=100_000, answer=None):
+    return model(name, tier, can=["reasoning"], context=context, answer=answer)
+
+
+ROOM = {
+    "thinks": (thinker(), {}, 1024),
+    "is large and thinks": (thinker(tier="high"), {}, 4096),
+    "does not think": (model("p/a", "fast", context=100_000), {}, 0),
+    "thinks where it is asked to": (thinker("anthropic/a"), {}, 0),
+    "writes no more": (thinker(answer=1500), {}, 500),
+    "has no more context": (thinker(context=1800), {}, 300),
+    "thinks, whatever a namespace calls so": (thinker(), {"reasoning": {"models": ["b"]}}, 1024),
+    "thinks, as a namespace says": (
+        model("p/a", "fast", context=100_000),
+        {"reasoning": {"models": ["a"]}},
+        1024,
+    ),
+}
+
+
+@pytest.mark.parametrize(("entry", "capabilities", "room"), ROOM.values(), ids=ROOM)
+def test_models_that_think_unasked_have_room_for_it_beyond_the_answer(entry, capabilities, room):
+    overrides = Overrides.model_validate({"capabilities": capabilities})
+    offers = Market(Catalogue((entry,)), overrides=overrides)
+    [candidate] = offers.choose(Wanted(input_tokens=500, output_tokens=1000)).candidates
+    assert candidate.thought_tokens == room
+
+
 def test_a_model_that_the_catalogue_does_not_know_is_a_warning(compiled):
     made = compiled({"id": "a", "model": "own-7b"}, market=market())
     [warning] = made.warnings

@@ -107,6 +107,7 @@ FIELDS = {
     "a number for text": ({"id": "a", "prompt": 3}, "should be text"),
     "text for a number": ({"id": "a", "max_tokens": "10"}, "max_tokens"),
     "no tokens": ({"id": "a", "max_tokens": 0}, "max_tokens"),
+    "no time": ({"id": "a", "timeout": "0s"}, "timeout: should be more than 0"),
     "a default that is missing": ({"id": "a", "on_failure": "default"}, "no default is given"),
     "an own parameter": ({"id": "a", "parameters": {"model": "x"}}, "can't be given here"),
     "an item called input": (

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 from remora.ids import new_call_id
@@ -34,6 +35,7 @@ class ScriptedModels:
     """
 
     def __init__(self, spool: Spool) -> None:
+        """Answer nothing yet."""
         self.open: dict[Name, tuple[asyncio.Future[Says], Caller, Slip]] = {}
         self.over: set[tuple[str, str]] = set()
         self.records: list[CallRecord] = []
@@ -47,6 +49,8 @@ class ScriptedModels:
         return self._receipts.awaited(caller.trace_id, span_of(caller.execution_id, key))
 
     async def ask(self, key: str, question: Question, caller: Caller, slip: Slip) -> Outcome:
+        if self.is_dead:  # what a killed process would not have done any more
+            await asyncio.get_running_loop().create_future()
         name = (caller.execution_id, key)
         assert name not in self._keys, "a key is used twice"
         assert (caller.execution_id, question.step_id) not in self.over, "asked after its end"
@@ -78,6 +82,13 @@ class ScriptedModels:
         self._spool.append(record)
         self._receipts.take(record)
 
+    def revise(self, cost: str) -> None:
+        """Say something else of what the last call cost."""
+        usd = Decimal(cost)
+        told = replace(self.records[-1], revision=1, cost=_cost(usd))
+        self.records[-1] = told
+        self._spool.append(told)
+
 
 def _record(name: Name, caller: Caller, number: int, cost: str | None) -> CallRecord:
     usd = None if cost is None else Decimal(cost)
@@ -88,10 +99,14 @@ def _record(name: Name, caller: Caller, number: int, cost: str | None) -> CallRe
         requested_model="m",
         attribution=Attribution(trace_id=caller.trace_id, parent_span_id=span_of(*name)),
         usage=Usage(input_tokens=7, output_tokens=3),
-        cost=None if usd is None else Cost(usd, usd, Decimal(0), "test", "2026-01-01"),
+        cost=None if usd is None else _cost(usd),
     )
 
 
 def known_usd(record: CallRecord) -> Decimal:
     """What is known of what a call cost."""
     return Decimal(0) if record.cost is None else record.cost.total_usd
+
+
+def _cost(usd: Decimal) -> Cost:
+    return Cost(usd, usd, Decimal(0), "test", "2026-01-01")

@@ -99,6 +99,33 @@ async def test_a_budget_that_downgrades_moves_what_is_left_to_cheaper_models_and
         assert Decimal(execution["total_cost_usd"]) < Decimal(TOO_SMALL)
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "speculative",
+        "parallel",
+        {"kind": "parallel", "n": 3, "quorum": 3},
+        {"kind": "parallel", "n": 2, "best": {}},
+    ],
+    ids=["speculative", "parallel", "quorum", "best"],
+)
+async def test_a_race_that_is_moved_to_cheaper_models_is_run_between_different_ones(
+    serve: Any, strategy: Any
+) -> None:
+    """Those of the next tier do not fit either: each place looks further down."""
+    budget = {"max_cost_usd": "0.012", "on_exceed": "downgrade"}
+    dear = step("first", tier="high", max_tokens=4000, strategy=strategy)
+    async with serve(Provider(says=lambda asked: '{"best": 1}')) as served:
+        execution, told = await ran(served, workflow(dear), budget=budget)
+        assert execution["status"] == "completed", execution["error"]
+        assert only(told, "budget_downgraded")["step_id"] == "first"
+        asked = [call for call in execution["steps"][0]["calls"] if call["purpose"] != "judge"]
+        assert {tier_of(call["model_id"]) for call in asked} == {"fast"}
+        if strategy != "speculative":
+            assert len({call["model_id"] for call in asked}) == len(asked) > 1
+        assert Decimal(execution["known_cost_usd"]) < Decimal("0.012")
+
+
 async def test_a_budget_that_warns_says_so_once_and_changes_nothing(serve: Any) -> None:
     budget = {"max_cost_usd": TOO_SMALL, "on_exceed": "warn"}
     twice = workflow(

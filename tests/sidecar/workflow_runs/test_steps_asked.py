@@ -18,6 +18,7 @@ from tests.sidecar.workflow_runs.paced import (
 )
 
 from remora.testing.double_answer import Answer, json_answer
+from remora.workflows.sizes import THOUGHT_TOKENS
 
 SMALL, LARGE = "gpt-4o-mini", "gpt-4o"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -361,6 +362,20 @@ async def test_a_model_that_no_list_knows_goes_where_such_names_go_with_a_warnin
         assert execution["unpriced_calls"] == 1
 
 
+async def test_a_model_that_thinks_has_room_for_it_that_is_reserved_as_well(serve: Any) -> None:
+    async with serve(Provider(says=lambda asked: "three")) as served:
+        plain = await served.execute(workflow(pinned()))
+        thinking = await served.execute(workflow(pinned(model="gpt-5-nano")))
+        limits = [asked["max_completion_tokens"] for asked in served.asked]
+        assert limits == [100, 100 + THOUGHT_TOKENS["fast"]]
+        most = [one["estimate"]["most"]["tokens"] for one in (plain, thinking)]
+        assert most[1] - most[0] == THOUGHT_TOKENS["fast"]
+        budget = {"max_tokens": most[1] - 1}
+        refused = await served.execute(workflow(pinned(model="gpt-5-nano")), budget=budget)
+        assert refused["status"] == "budget_exceeded"
+        assert len(served.asked) == 2
+
+
 async def test_an_image_goes_to_a_model_that_can_see_it(serve: Any) -> None:
     attached = [{"kind": "image", "url": "{{input.picture}}"}]
     messages = [{"role": "user", "content": "What is it?", "attachments": attached}]
@@ -415,7 +430,7 @@ async def test_a_denied_model_that_no_list_knows_fails_its_step(serve: Any) -> N
     async with serve(models={"deny": ["gpt-99*"]}) as served:
         execution = await served.execute(workflow(step))
         assert execution["status"] == "failed"
-        assert execution["error"]["code"] in ("model_denied", "no_model")
+        assert execution["error"]["code"] == "no_model"
         assert served.double.requests == []
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -113,6 +114,23 @@ async def test_the_draft_is_cut_once_the_verifier_has_answered_and_what_it_wrote
         assert draft.usage.output_tokens > 20
         assert draft.cost.total_usd > 0
         assert draft.call_id in step(execution)["receipt_ids"]
+
+
+async def test_of_a_loser_that_was_cut_before_it_said_anything_nobody_knows_the_cost(
+    serve: Any,
+) -> None:
+    provider = Paced(texts={SMALL: PARIS, LARGE: LYON}, gates={SMALL: asyncio.Event()})
+    async with serve(provider) as served:
+        run = await begin(served, parallel(SMALL, LARGE))
+        execution = await over(served, run)
+        await served.double.until(lambda: len(served.double.aborted) == 1)
+        assert output(execution) == LYON
+        assert calls(execution) == {SMALL: "abandoned", LARGE: "ok"}
+        assert execution["total_cost_usd"] is None
+        assert execution["unpriced_calls"] == 1
+        (won,) = [record for record in await served.records(2) if record.sent_model == LARGE]
+        assert Decimal(execution["known_cost_usd"]) == won.cost.total_usd
+        assert len(step(execution)["receipt_ids"]) == 2
 
 
 @pytest.mark.parametrize(
