@@ -21,7 +21,7 @@ class Paced(Provider):
     """What models say, and when.
 
     Attributes:
-        texts: What each model says; the last message, where it is no longer said.
+        texts: What each model says; none: as `says` has it.
         gates: What answers wait for, by what `gate_of` says of their requests.
         gate_of: Names a gate; the model, where nothing else is said.
         stalls: Models that say half of their answer, and then nothing.
