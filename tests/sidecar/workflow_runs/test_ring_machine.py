@@ -33,7 +33,6 @@ TASK = "shared"
 PATIENCE_S = 100.0
 """Of virtual time."""
 
-STEP_ENDS = {"step_completed", "step_failed", "step_skipped"}
 PLACES = st.integers(0, 9)
 
 
@@ -48,7 +47,7 @@ class RingMachine(RuleBasedStateMachine):
         self.models = ScriptedModels(self.spool)
         self.ids: list[str] = []
         self.results: dict[str, Any] = {}
-        self.revision = 0
+        self.revision = self.kills = 0
         self._start()
 
     def _do[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -189,6 +188,7 @@ class RingMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ids)
     @rule()
     def kill_and_take_up(self) -> None:
+        self.kills += 1
         self.models.is_dead = True
         self._end(self.ring.crash())
         self.models.is_dead = False
@@ -234,6 +234,8 @@ class RingMachine(RuleBasedStateMachine):
             lost = [c for s in result["steps"] for c in s["calls"] if c["status"] == "lost"]
             unpriced = sum(record.cost is None for record in mine) + len(lost)
             assert result["unpriced_calls"] == unpriced
+            assert self.kills or not lost, "a call is lost though no process was killed"
+            assert (result["error"] or {}).get("code") not in ("internal", "unreadable")
 
 
 TestRing = RingMachine.TestCase
