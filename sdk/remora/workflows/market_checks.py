@@ -79,8 +79,10 @@ def _reason(step: Step, market: Market, role: Role) -> str:
 
 
 def _check_budgets(workflow: CompiledWorkflow, market: Market, findings: Findings) -> None:
-    reckoned = estimate(workflow, market)
     budget = workflow.workflow.budget
+    if budget is None and all(one.step.budget is None for one in workflow.steps.values()):
+        return
+    reckoned = estimate(workflow, market)
     if budget is not None:
         _check(reckoned.least, budget, findings, ("budget",))
     for number, (step_id, compiled) in enumerate(workflow.steps.items()):
