@@ -61,7 +61,7 @@ async def asked[M: BaseModel](request: web.Request, model: type[M], what: str) -
     try:
         return model.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:
-        return bad_request(f"{what} can't be opened: {problems_in(error)}")
+        return bad_request(f"{what} can't be read: {problems_in(error)}")
 
 
 async def hold(request: web.Request, state: ControlState) -> web.StreamResponse:
