@@ -214,7 +214,7 @@ class AggregatorSettings(BaseSettings):
         default=Duration.parse("400d"),
         description=(
             "How long records are kept after they came, such as `90d`, and sums by hour, session "
-            "and task; `none`: for good."
+            "and task, tasks and executions of workflows; `none`: for good."
         ),
     )
     keep_bodies: Bound[Duration] = Field(

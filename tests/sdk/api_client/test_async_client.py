@@ -154,7 +154,9 @@ async def test_threads_end_with_their_calls(scripted, client):
     assert [event["type"] async for event in client.workflows.stream("x")] == ["started", "final"]
 
     def ours() -> list[threading.Thread]:
-        return [one for one in threading.enumerate() if one.name.startswith("remora-")]
+        return [
+            one for one in threading.enumerate() if one.name in ("remora-call", "remora-stream")
+        ]
 
     async with asyncio.timeout(30):
         for thread in ours():
