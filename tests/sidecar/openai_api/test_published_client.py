@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 BROKER = ("kairosroute==0.1.0",)
 AUTOGEN = ("autogen-agentchat>=0.7,<0.8", "autogen-ext[openai]>=0.7,<0.8")
+CREWAI = ("crewai>=1.15,<1.16",)
 SCRIPTS = Path(__file__).parent / "clients"
 
 EMBEDDED = {
@@ -83,6 +84,12 @@ async def test_autogen_chats_and_streams(served, run):
     )
     assert "remora would hold on" in told["agent"].lower()
     assert "remora would hold on" in told["stream"].lower()
+
+
+async def test_a_crew_of_crewai_does_its_task(served, run):
+    told = await asyncio.to_thread(run, "crewai-client", CREWAI, "crewai_round_trip.py", served.url)
+    assert "remora would hold on" in told["crew"].lower()
+    assert "remora would hold on" in told["called"].lower()
 
 
 @pytest.mark.parametrize("base", ["/v1", "/api/v1"])
