@@ -19,6 +19,7 @@ class Known:
         running: While it goes on.
         feed: What it tells.
         ended_unix_ns: 0 while it goes on.
+        result_bytes: Size of what it came to; 0 while it goes on.
         kept: Set once it outlives the process, as far as the disk lets it.
     """
 
@@ -30,6 +31,7 @@ class Known:
         self.agent_id = "" if running is None else running.agent_id
         self.feed = Feed(OVER) if running is None else running.feed
         self.ended_unix_ns = 0
+        self.result_bytes = 0
         self.kept = asyncio.Event()
         self._result: dict[str, Any] | None = None
         self.feed.tell(started_event(ordered))
@@ -61,12 +63,13 @@ class Known:
             "ended_unix_ns": self.ended_unix_ns or None,
         }
 
-    def end(self, result: dict[str, Any], ended_unix_ns: int) -> None:
+    def end(self, result: dict[str, Any], ended_unix_ns: int, result_bytes: int) -> None:
         """Take what it came to, and tell it."""
         self.running = self.workflow = None
         self.kept.set()
         self.ordered = self.ordered.without_texts()
         self.ended_unix_ns = ended_unix_ns
+        self.result_bytes = result_bytes
         self._result = result
         self.feed.tell(final_event(result))
         self.feed.close()

@@ -1,7 +1,7 @@
 """Keeps runs durably: what many runs save at the same time is written in one transaction.
 
 Where the file can't be used, runs go on in memory, and it is said that they do not outlive the
-process.
+process; what could not be written is tried again with what comes next.
 """
 
 import asyncio
@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from remora.task_owner import TaskOwner
 from remora_sidecar.table_file import TableFile
 from remora_sidecar.workflow_runs.run_table import RUNS_FILE, Change, EndedRun, OpenRun, RunTable
+
+MAX_DUE: Final = 20_000
+"""Changes that wait for a file that can't be used; older ones are given up."""
 
 
 class RunFile:
@@ -28,6 +32,11 @@ class RunFile:
         self._writing: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
         self._closed = False
+
+    @property
+    def due_count(self) -> int:
+        """How many changes are not written yet."""
+        return len(self._due)
 
     @property
     def problem(self) -> str:
@@ -53,7 +62,8 @@ class RunFile:
                 due, self._due = self._due, []
                 written, self._next = self._next, None
                 try:
-                    await self._do(partial(RunTable.apply, changes=due))
+                    if not await self._do(partial(RunTable.apply, changes=due)):
+                        self._due = [*due, *self._due][-MAX_DUE:]
                 finally:
                     written.set_result(None)
         finally:

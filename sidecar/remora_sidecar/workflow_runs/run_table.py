@@ -113,28 +113,33 @@ class RunTable:
         """Open or make it; raises sqlite3.Error or OSError."""
         self._connection = open_alone(path, _SCHEMA, _VERSION, page_bytes=_PAGE_BYTES)
         self._connection.execute("PRAGMA secure_delete = ON")
+        self._connection.execute(
+            "DELETE FROM entry WHERE execution_id NOT IN (SELECT execution_id FROM run)"
+        )
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Make changes, all or none."""
+    def apply(self, changes: Sequence[Change]) -> bool:
+        """Make changes, all or none; those that were made before change nothing. True: they are."""
         with transaction(self._connection):
             for change in changes:
                 self._apply(change)
+        return True
 
     def _apply(self, change: Change) -> None:
         run = self._connection.execute
         match change:
             case NewRun():
                 run(
-                    "INSERT INTO run (execution_id, ordered, began_unix_ns) VALUES (?, ?, ?)",
+                    "INSERT OR IGNORE INTO run (execution_id, ordered, began_unix_ns)"
+                    " VALUES (?, ?, ?)",
                     change,
                 )
             case NewEntries(execution_id, first, values, taken_ms):
                 rows = [(execution_id, first + n, value) for n, value in enumerate(values)]
-                self._connection.executemany("INSERT INTO entry VALUES (?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?, ?)", rows)
                 run("UPDATE run SET taken_ms = ? WHERE execution_id = ?", (taken_ms, execution_id))
             case Ending(execution_id, ordered, ended_unix_ns, result):
                 run("DELETE FROM entry WHERE execution_id = ?", (execution_id,))

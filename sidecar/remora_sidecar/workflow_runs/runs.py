@@ -7,6 +7,7 @@ import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -41,6 +42,7 @@ MAX_RUNNING: Final = 2_000
 """Runs that go on at once."""
 
 MAX_ENDED: Final = 1_000
+MAX_ENDED_BYTES: Final = 64 * 1024 * 1024
 FORGETS_EVERY_S: Final = 60.0
 KEPT_NS: Final = 3_600 * 1_000_000_000
 """How long what a run came to can be asked for here, and its idempotency key is known."""
@@ -232,20 +234,23 @@ class WorkflowRuns:
     async def _end(self, known: Known, result: dict[str, Any]) -> None:
         ended_unix_ns = self._around.clock.now_unix_ns()
         await self._knows.reports.ended(known, result, ended_unix_ns)
-        left = known.ordered.without_texts()
-        await self._around.file.keep(
-            [Ending(left.execution_id, _json(left.value()), ended_unix_ns, _json(result))]
-        )
+        left, said = known.ordered.without_texts(), _json(result)
+        ending = Ending(left.execution_id, _json(left.value()), ended_unix_ns, said)
+        await self._around.file.keep([ending])
         self.ended[result["status"]] += 1
-        known.end(result, ended_unix_ns)
+        known.end(result, ended_unix_ns, len(said))
         await self._forget_old()
 
     async def _forget_old(self) -> None:
-        ended = [known for known in self._known.values() if known.ended_unix_ns]
-        ended.sort(key=lambda known: known.ended_unix_ns)
         oldest = self._around.clock.now_unix_ns() - KEPT_NS
-        too_many = len(ended) - MAX_ENDED
-        gone = [k for n, k in enumerate(ended) if n < too_many or k.ended_unix_ns < oldest]
+        ended = [known for known in self._known.values() if known.ended_unix_ns]
+        ended.sort(key=lambda known: known.ended_unix_ns, reverse=True)
+        sizes = accumulate(known.result_bytes for known in ended)
+        gone = [
+            known
+            for number, (known, size) in enumerate(zip(ended, sizes, strict=True))
+            if number >= MAX_ENDED or size > MAX_ENDED_BYTES or known.ended_unix_ns < oldest
+        ]
         for known in gone:
             self._forget(known)
         if gone:
@@ -256,6 +261,7 @@ class WorkflowRuns:
         while True:
             await asyncio.sleep(FORGETS_EVERY_S)
             await self._forget_old()
+            await self._around.file.keep([])  # what could not be written before
             await self._around.file.tidy()
 
     def _forget(self, known: Known) -> None:
@@ -317,7 +323,7 @@ class WorkflowRuns:
     def _know_again(self, run: EndedRun) -> None:
         known = self._know(ordered_of(run.ordered), None)
         self._set_task_budget(known.ordered)
-        known.end(run.result, run.ended_unix_ns)
+        known.end(run.result, run.ended_unix_ns, len(_json(run.result)))
 
     async def _take_up(self, left: Left) -> None:
         ordered, entries = left.ordered, left.entries

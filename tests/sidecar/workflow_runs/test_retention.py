@@ -100,6 +100,22 @@ def test_the_oldest_are_forgotten_where_there_are_too_many(
     run(runner, story())
 
 
+def test_the_oldest_are_forgotten_where_they_are_too_large_together(
+    runner: asyncio.Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        ring = await opened(tmp_path)
+        first = await ended(ring)
+        monkeypatch.setattr(runs, "MAX_ENDED_BYTES", 2 * first.result_bytes + 100)
+        others = [await ended(ring) for _ in range(2)]
+        await asyncio.sleep(1)
+        known = [ring.runs.find(one.ordered.execution_id) for one in (first, *others)]
+        assert known == [None, *others]
+        await ring.stop()
+
+    run(runner, story())
+
+
 def test_what_is_too_old_after_a_restart_is_not_known_again(
     runner: asyncio.Runner, tmp_path: Path
 ) -> None:
