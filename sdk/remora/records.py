@@ -255,6 +255,19 @@ class CallRecord:
         """The model to show: as served, else as sent, else as requested."""
         return self.response_model or self.sent_model or self.requested_model
 
+    @property
+    def paid_usd(self) -> Decimal | None:
+        """What the call and its tries that failed cost together; None: a part of it is unknown.
+
+        What failed without a usage cost nothing.
+        """
+        failed = [attempt.cost.total_usd for attempt in self.attempts if attempt.cost is not None]
+        if self.cost is not None:
+            return sum(failed, self.cost.total_usd)
+        if self.usage is None and self.error is not None:
+            return sum(failed, Decimal(0))
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:

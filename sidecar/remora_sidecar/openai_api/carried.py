@@ -64,23 +64,13 @@ class CarriedCalls:
         return self._told.pop(call_id, None)
 
 
-def known_cost_usd(record: CallRecord) -> Decimal | None:
-    """Add up what a call and its tries that failed cost; None if that is unknown."""
-    failed = [one.cost.total_usd for one in record.attempts if one.cost is not None]
-    if record.cost is not None:
-        return sum(failed, record.cost.total_usd)
-    if record.usage is None and record.error is not None:
-        return sum(failed, Decimal(0))  # what failed without a usage cost nothing
-    return None
-
-
 def carried_of(record: CallRecord) -> Carried:
     """Read what a record says of its call."""
     return Carried(
         record.call_id,
         record.provider,
         record.sent_model or record.requested_model,
-        known_cost_usd(record),
+        record.paid_usd,
         record.usage,
         record.cached,
         record.attribution.goal,

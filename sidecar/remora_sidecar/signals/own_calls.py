@@ -244,7 +244,7 @@ class OwnCalls:
             self._settle(question, hold, record, was_asked=was_asked)
         if status != 200:
             raise NotAnswered(Why.FAILED, f"{question.provider} answered with status {status}")
-        cost = None if record is None else _cost(record)
+        cost = None if record is None else record.paid_usd
         return OwnAnswer(_text(answer), cost, "" if record is None else record.call_id)
 
     async def _post(
@@ -293,7 +293,7 @@ class OwnCalls:
     ) -> None:
         cost = Decimal(0)
         if was_asked:
-            found = None if record is None else _cost(record)
+            found = None if record is None else record.paid_usd
             known = self.cost_usd.get(question.agent_id, Decimal(0))
             self.cost_usd[question.agent_id] = known + (found or 0)
             if hold is not None:
@@ -303,9 +303,7 @@ class OwnCalls:
             self.spending.settle(hold, cost)
 
     def _settle_hold(self, hold: Hold, cost: Decimal | None, record: CallRecord | None) -> None:
-        """Count a call; one without a usage that failed cost nothing, one unseen what was held."""
-        if record is not None and cost is None and record.usage is None and record.error:
-            cost = Decimal(0)
+        """Count a call; one that was not seen cost what was held."""
         if record is None:
             cost = hold.usd
         if cost is None:
@@ -321,14 +319,6 @@ class OwnCalls:
 def _record_of(session: Session, mark: str) -> CallRecord | None:
     found = (one for one in reversed(session.history) if one.attribution.data_id == mark)
     return next(found, None)
-
-
-def _cost(record: CallRecord) -> Decimal | None:
-    """Add up what a call and its failed attempts cost; None if that of the call is unknown."""
-    if record.cost is None:
-        return None
-    failed = (attempt.cost.total_usd for attempt in record.attempts if attempt.cost is not None)
-    return sum(failed, record.cost.total_usd)
 
 
 def _body(question: Question, provider: Provider) -> bytes:

@@ -95,13 +95,6 @@ def is_error(record: CallRecord) -> bool:
     return record.error is not None or record.status_code >= 400 or record.end_reason in _FAILED
 
 
-def cost_usd_of(record: CallRecord) -> Decimal | None:
-    """Say what a call cost, tries that failed included; None if that is unknown."""
-    if record.cost is None and (record.usage is not None or not is_error(record)):
-        return None
-    return _sum(_costs(record))  # what failed without a usage cost nothing
-
-
 def _costs(record: CallRecord) -> list[Decimal]:
     failed = (attempt.cost for attempt in record.attempts)
     return [cost.total_usd for cost in (record.cost, *failed) if cost is not None]

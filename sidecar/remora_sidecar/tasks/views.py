@@ -7,7 +7,7 @@ from remora.client.task import Task, TaskBudget
 from remora.receipt import CandidateReceipt, Receipt
 from remora.records import CallRecord, EndReason
 from remora_sidecar.tasks.answering import last_move
-from remora_sidecar.tasks.sums import cost_usd_of, is_error
+from remora_sidecar.tasks.sums import is_error
 
 _NS_PER_MS = 1_000_000
 _CUT = frozenset({EndReason.CLIENT_GONE, EndReason.PROVIDER_CUT, EndReason.STOPPED})
@@ -72,7 +72,7 @@ def receipt_view(record: CallRecord) -> dict[str, Any]:
             "prompt_rewritten": False,
         },
         "execution": {
-            "actual_cost_usd": _money(cost_usd_of(record)),
+            "actual_cost_usd": _money(record.paid_usd),
             "actual_latency_ms": round(record.latency_s * 1000),
             "status": _status(record),
         },

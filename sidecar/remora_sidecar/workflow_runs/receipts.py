@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Final
 
 from remora.records import CallRecord
-from remora_sidecar.openai_api.carried import known_cost_usd
 from remora_sidecar.workflows.amounts import Bill
 
 _SPAN_DIGITS: Final = 16
@@ -22,7 +21,7 @@ def span_of(execution_id: str, key: str) -> str:
 def bill_of(record: CallRecord) -> Bill:
     """Read a bill from a record; what a cached answer once took is not paid again."""
     usage = record.usage
-    cost = known_cost_usd(record)
+    cost = record.paid_usd
     is_free = record.cached or (usage is None and cost == 0)
     return Bill(
         call_id=record.call_id,

@@ -14,7 +14,7 @@ from remora.clock import SystemClock
 from remora.records import Attempt, CallError, EndReason, Usage
 from remora_sidecar.engine.task_gate import TaskGate
 from remora_sidecar.tasks.book import TaskBook
-from remora_sidecar.tasks.sums import NO_CALLS, Sums, cost_usd_of, figures_of
+from remora_sidecar.tasks.sums import NO_CALLS, Sums, figures_of
 
 MONEY = st.decimals(min_value=0, max_value=1_000, places=12, allow_nan=False)
 TOKENS = st.integers(0, 1 << 40)
@@ -136,7 +136,7 @@ def test_figures_of_a_call(record, figures):
     ids=["good", "refused", "unpriced", "unread", "failed", "failed and paid", "after failures"],
 )
 def test_what_a_call_cost(record, cost):
-    assert cost_usd_of(record) == (None if cost is None else Decimal(cost))
+    assert record.paid_usd == (None if cost is None else Decimal(cost))
 
 
 def test_a_revision_extends_no_time():
