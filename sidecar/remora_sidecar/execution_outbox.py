@@ -8,9 +8,7 @@ memory, up to a bound, and it is tried again.
 import asyncio
 import logging
 import random
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,7 @@ from remora.execution_wire import execution_message
 from remora.pauses import GrowingPause, Sleep
 from remora_sidecar.execution_table import ExecutionTable, NewReport, WaitingReport
 from remora_sidecar.table_file import TableFile
+from remora_sidecar.table_thread import TableThread
 
 logger = logging.getLogger(__name__)
 
@@ -49,22 +48,21 @@ class ExecutionOutbox:
         """Name the file; it is opened on first use, in the thread."""
         self.arrived = asyncio.Event()
         self.shed_total = self.waiting = 0
-        self._file = TableFile(
-            "outbox of executions", path, lambda at: ExecutionTable(at, limit_bytes)
+        file = TableFile("outbox of executions", path, lambda at: ExecutionTable(at, limit_bytes))
+        self._thread = TableThread(
+            "the outbox of executions", "executions", file, "remora-executions"
         )
-        self._worker = ThreadPoolExecutor(1, "remora-executions")
         self._sleep = sleep
         self._next_pause = GrowingPause(jitter)
         self._unwritten: dict[str, ExecutionReport] = {}
         self._came = asyncio.Event()
         self._wrote = asyncio.Event()
         self._taken = self._settled = 0
-        self._closed = False
 
     @property
     def problem(self) -> str:
         """Why no reports are written down; empty if all is well."""
-        return self._file.problem
+        return self._thread.problem
 
     def put(self, report: ExecutionReport) -> None:
         """Take a report, which stands for all that its execution told before; never waits."""
@@ -96,7 +94,7 @@ class ExecutionOutbox:
     async def written(self) -> None:
         """Wait until all that was taken by now outlives the process."""
         wanted = self._taken
-        while self._settled < wanted and not self._closed:
+        while self._settled < wanted and not self._thread.is_closed:
             self._wrote.clear()
             await self._wrote.wait()
 
@@ -137,32 +135,15 @@ class ExecutionOutbox:
 
     async def aclose(self) -> None:
         """Write down what was taken, and let go of the file."""
-        if self._closed:
+        if self._thread.is_closed:
             return
         if self._unwritten:
             await self._write_down()
-        self._closed = True
+        await self._thread.aclose()
         self._wrote.set()
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._file.let_go)
-        self._worker.shutdown(wait=False)
 
     async def _do[T](self, work: Callable[[ExecutionTable], T]) -> T:
-        if self._closed:
-            raise Unavailable("the outbox of executions is closed: the sidecar stops")
-        loop = asyncio.get_running_loop()
-        done, self.waiting = await loop.run_in_executor(self._worker, lambda: self._done(work))
-        return done
-
-    # In the thread.
-
-    def _done[T](self, work: Callable[[ExecutionTable], T]) -> tuple[T, int]:
-        try:
-            table = self._file.table()
-            done = work(table), table.count()
-        except (sqlite3.Error, OSError) as error:
-            self._file.failed(error)
-            raise Unavailable(f"executions can't be kept: {self.problem}") from error
-        self._file.works()
+        done, self.waiting = await self._thread.do(lambda table: (work(table), table.count()))
         return done
 
 

@@ -6,16 +6,14 @@ runs in one thread. Where the file can't be used, senders are told so and keep w
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from remora.errors import Unavailable
 from remora_proto.v1 import signals_pb2 as pb
 from remora_sidecar.signals.outbox_table import OutboxTable, WaitingSignal
 from remora_sidecar.table_file import TableFile
+from remora_sidecar.table_thread import TableThread
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +47,13 @@ class Outbox:
         """Name the file; it is opened on first use, in the thread."""
         self.arrived = asyncio.Event()
         self.taken_total = self.shed_total = self.waiting = 0
-        self._file = TableFile("outbox", path, lambda at: OutboxTable(at, limit_bytes))
-        self._worker = ThreadPoolExecutor(1, "remora-outbox")
-        self._closed = False
+        file = TableFile("outbox", path, lambda at: OutboxTable(at, limit_bytes))
+        self._thread = TableThread("the outbox of signals", "signals", file, "remora-outbox")
 
     @property
     def problem(self) -> str:
         """Why no signals are taken; empty if all is well."""
-        return self._file.problem
+        return self._thread.problem
 
     async def take(self, signals: Sequence[pb.Signal]) -> TakenSignals:
         """Write signals down; when it returns they outlive the process.
@@ -97,27 +94,8 @@ class Outbox:
 
     async def aclose(self) -> None:
         """Let go of the file."""
-        if self._closed:
-            return
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._file.let_go)
-        self._worker.shutdown(wait=False)
+        await self._thread.aclose()
 
     async def _do[T](self, work: Callable[[OutboxTable], T]) -> T:
-        if self._closed:
-            raise Unavailable("the outbox of signals is closed: the sidecar stops")
-        loop = asyncio.get_running_loop()
-        done, self.waiting = await loop.run_in_executor(self._worker, lambda: self._done(work))
-        return done
-
-    # In the thread.
-
-    def _done[T](self, work: Callable[[OutboxTable], T]) -> tuple[T, int]:
-        try:
-            table = self._file.table()
-            done = work(table), table.count()
-        except (sqlite3.Error, OSError) as error:
-            self._file.failed(error)
-            raise Unavailable(f"signals can't be kept: {self.problem}") from error
-        self._file.works()
+        done, self.waiting = await self._thread.do(lambda table: (work(table), table.count()))
         return done

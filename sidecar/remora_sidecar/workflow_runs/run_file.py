@@ -5,15 +5,15 @@ process; what could not be written is tried again with what comes next.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from remora.errors import Unavailable
 from remora.task_owner import TaskOwner
 from remora_sidecar.table_file import TableFile
+from remora_sidecar.table_thread import TableThread
 from remora_sidecar.workflow_runs.run_table import RUNS_FILE, Change, EndedRun, OpenRun, RunTable
 
 MAX_DUE: Final = 20_000
@@ -25,13 +25,14 @@ class RunFile:
 
     def __init__(self, folder: Path) -> None:
         """Name the file; it is opened on first use, in the thread."""
-        self._file = TableFile("file of workflow runs", folder / RUNS_FILE, RunTable)
-        self._worker = ThreadPoolExecutor(1, "remora-workflows")
+        file = TableFile("file of workflow runs", folder / RUNS_FILE, RunTable)
+        self._thread = TableThread(
+            "the file of runs", "runs of workflows", file, "remora-workflows"
+        )
         self._tasks = TaskOwner("workflow file")
         self._due: list[Change] = []
         self._writing: asyncio.Task[None] | None = None
         self._next: asyncio.Future[None] | None = None
-        self._closed = False
 
     @property
     def due_count(self) -> int:
@@ -41,7 +42,7 @@ class RunFile:
     @property
     def problem(self) -> str:
         """Why runs do not outlive the process; empty if they do."""
-        return self._file.problem
+        return self._thread.problem
 
     async def keep(self, changes: Sequence[Change]) -> None:
         """Write changes down; when it returns they outlive the process, or `problem` says why not.
@@ -87,26 +88,13 @@ class RunFile:
 
     async def aclose(self) -> None:
         """Write what is due, and let go of the file."""
-        if self._closed:
-            return
         while self._writing is not None:
             await asyncio.wait([self._writing])
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._file.let_go)
-        self._worker.shutdown(wait=False)
+        await self._thread.aclose()
 
     async def _do[T](self, work: Callable[[RunTable], T]) -> T | None:
-        if self._closed:
-            return None
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._done, work)
-
-    # In the thread.
-
-    def _done[T](self, work: Callable[[RunTable], T]) -> T | None:
+        """Do something with the table; None where it can't be used, which `problem` then says."""
         try:
-            done = work(self._file.table())
-        except (sqlite3.Error, OSError) as error:
-            self._file.failed(error)
+            return await self._thread.do(work)
+        except Unavailable:
             return None
-        self._file.works()
-        return done
