@@ -35,7 +35,7 @@ from remora_sidecar.workflows.inputs import (
     Resume,
 )
 from remora_sidecar.workflows.run import Run
-from remora_sidecar.workflows.saved import CallSettled, Entry, entry_value
+from remora_sidecar.workflows.saved import CallSettled, Entry, Failure, entry_value
 
 _BILL_S: Final = 5.0
 _BILL_WHILE_STOPPING_S: Final = 0.2
@@ -145,6 +145,10 @@ class Running:
     def so_far(self) -> Execution:
         """Return how it stands now."""
         return self._run.so_far(self._around.now_ms)
+
+    def broken(self, failure: Failure) -> Execution:
+        """Return how it stands where it can't go on."""
+        return self._run.broken(failure, self._around.now_ms)
 
     def post(self, given: Input) -> None:
         """Tell it something; it is taken in the loop's next turns, in order."""

@@ -27,13 +27,14 @@ from remora_sidecar.workflow_runs.reports import Reports
 from remora_sidecar.workflow_runs.run_table import EndedRun, Ending, NewEntries, NewRun
 from remora_sidecar.workflow_runs.running import Running, Surroundings
 from remora_sidecar.workflow_runs.task_envelopes import TaskEnvelopes
-from remora_sidecar.workflow_runs.view import broken_value, ended_value
+from remora_sidecar.workflow_runs.view import ended_value
+from remora_sidecar.workflows.execution import Execution
 from remora_sidecar.workflows.inputs import BudgetFreed, Cancel, Pause, Resume
 from remora_sidecar.workflows.market_targets import MarketTargets
 from remora_sidecar.workflows.plan import Plan
 from remora_sidecar.workflows.question import ModelWish, Target
 from remora_sidecar.workflows.run import Run, restored
-from remora_sidecar.workflows.saved import CallSettled, Entry, entry_value
+from remora_sidecar.workflows.saved import CallSettled, Entry, Failure, entry_value
 from remora_sidecar.workflows.state import state_of
 
 logger = logging.getLogger(__name__)
@@ -219,8 +220,8 @@ class WorkflowRuns:
             result = ended_value(known.ordered, await running.go())
         except Exception:
             logger.exception("the workflow run %s broke", known.ordered.execution_id)
-            what = "the sidecar could not go on with it: its log says why"
-            result = broken_value(known.ordered, "internal", what)
+            failure = Failure("internal", "the sidecar could not go on with it: its log says why")
+            result = ended_value(known.ordered, running.broken(failure))
         await self._end(known, result)
 
     async def _keep(self, known: Known) -> None:
@@ -334,7 +335,8 @@ class WorkflowRuns:
         except ConfigError as error:
             logger.error("the workflow run %s can't be taken up: %s", ordered.execution_id, error)
             what = "it was ordered of another version of Remora, which reads workflows otherwise"
-            await self._end(self._know(ordered, None), broken_value(ordered, "unreadable", what))
+            failed = Execution(ordered.name, "failed", {}, (), 0, Failure("unreadable", what))
+            await self._end(self._know(ordered, None), ended_value(ordered, failed))
             return
         began_ms = self._around.now_ms - left.taken_ms
         run = restored(self._plan(ordered, workflow, key), entries, began_ms)

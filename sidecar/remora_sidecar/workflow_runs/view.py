@@ -24,12 +24,6 @@ def running_value(ordered: Ordered, execution: Execution, *, is_paused: bool) ->
     return _with_order(ordered, value)
 
 
-def broken_value(ordered: Ordered, code: str, message: str) -> dict[str, Any]:
-    """Show a run that could not go on, and of which nothing more is known."""
-    empty = Execution(ordered.name, "failed", {}, (), 0).value()
-    return _with_order(ordered, {**empty, "error": {"code": code, "message": message}})
-
-
 def _with_order(ordered: Ordered, value: dict[str, Any]) -> dict[str, Any]:
     return {
         "execution_id": ordered.execution_id,

@@ -46,7 +46,7 @@ def execution_of(
     status, failure, failed_step = _end(state)
     if failure is None and problems:
         status, failure = "failed", Failure(OUTPUTS, output_problem(problems))
-    steps = tuple(_report(state, step_id, begun) for step_id in plan.workflow.graph.order)
+    steps = reports_of(plan, state, begun)
     return Execution(
         workflow=plan.workflow.workflow.name,
         status=status,
@@ -57,6 +57,11 @@ def execution_of(
         failed_step=failed_step,
         downgraded=tuple(state.downgraded),
     )
+
+
+def reports_of(plan: Plan, state: RunState, begun: Collection[str]) -> tuple[StepReport, ...]:
+    """Return how each step went, or goes, in an order in which they may run."""
+    return tuple(_report(state, step_id, begun) for step_id in plan.workflow.graph.order)
 
 
 def _end(state: RunState) -> tuple[RunStatus, Failure | None, str | None]:

@@ -27,7 +27,7 @@ from remora_sidecar.workflows.execution import Execution
 from remora_sidecar.workflows.instance import LetGo, Place, Rest
 from remora_sidecar.workflows.outbox import Outbox
 from remora_sidecar.workflows.plan import Plan
-from remora_sidecar.workflows.reporting import execution_of, report_of
+from remora_sidecar.workflows.reporting import execution_of, report_of, reports_of
 from remora_sidecar.workflows.saved import (
     BUDGET_EXCEEDED,
     Entry,
@@ -101,6 +101,12 @@ class Run:
         """Return how it stands; while it goes on its status says only that nothing ended it."""
         latency_ms = now_ms - self._began_ms
         return execution_of(self._plan, self._state, self._scope(), self._begun_ms, latency_ms)
+
+    def broken(self, failure: Failure, now_ms: int) -> Execution:
+        """Return how it stands where it can't go on: what it took, and no outputs."""
+        steps = reports_of(self._plan, self._state, self._begun_ms)
+        name, latency_ms = self.workflow.workflow.name, now_ms - self._began_ms
+        return Execution(name, "failed", {}, steps, latency_ms, failure)
 
     def told_before(self) -> list[Event]:
         """Say again what was said of steps that were over before `begin`."""

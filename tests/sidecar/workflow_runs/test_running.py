@@ -3,6 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
+from remora_sidecar.workflows.inputs import Answered
+from remora_sidecar.workflows.run import Run
+
 PLAN_AND_DO = {
     "name": "plan-and-do",
     "steps": [
@@ -56,3 +61,22 @@ async def test_a_stream_tells_the_same_as_it_goes_on(served: Any) -> None:
     assert done["model_id"]
     assert done["latency_ms"] >= 0
     assert events[-1]["result"]["outputs"]["answer"].startswith("about Do this")
+
+
+async def test_a_run_that_the_sidecar_can_not_go_on_with_says_what_it_took(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = Run.handle
+
+    def broken(run: Run, given: Any, now_ms: int) -> Any:
+        done = handle(run, given, now_ms)
+        if isinstance(given, Answered):
+            raise RuntimeError("a fault of our own")
+        return done
+
+    monkeypatch.setattr(Run, "handle", broken)
+    execution = await served.execute(PLAN_AND_DO, {"goal": "tea"})
+    assert (execution["status"], execution["error"]["code"]) == ("failed", "internal")
+    (record,) = await served.records(1)
+    assert Decimal(execution["total_cost_usd"]) == record.cost.total_usd > 0
+    assert [step["status"] for step in execution["steps"]] == ["completed", "cancelled"]
